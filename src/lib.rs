@@ -34,3 +34,4 @@
 //!   compiler names the rest.
 
 pub mod event;
+pub mod telemetry;

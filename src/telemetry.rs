@@ -1,0 +1,9 @@
+//! What operators see: metrics, one log line a request, trace ids.
+
+pub mod log;
+pub mod metrics;
+pub mod trace;
+
+pub use log::{Format, Level, Log, RequestRecord};
+pub use metrics::{DeliveryResult, Exposition, LedgerOp, Metrics, SourceMeters};
+pub use trace::{Entropy, RequestId, TraceParent, entropy};
