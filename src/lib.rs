@@ -34,4 +34,5 @@
 //!   compiler names the rest.
 
 pub mod event;
+pub mod server;
 pub mod telemetry;

@@ -1,0 +1,218 @@
+//! One connection from its first byte to its last: which HTTP it speaks, its exchanges, its orders, its parting.
+
+use super::{
+    App, ConnectionEnd,
+    accept::Worker,
+    answer,
+    deadlines::Watched,
+    exchange::Desk,
+    io::TimedIo,
+    watch::{Order, Phase, Watch},
+};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// What a client with prior knowledge of HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Room for what comes with the first read: mostly the whole first head.
+const SNIFF_BYTES: usize = 4096;
+/// How much is drained after an answer so that it arrives instead of a reset.
+const DRAIN_BYTES: usize = 64 * 1024;
+
+/// Serves one connection and tells the app how it ended.
+pub(super) async fn serve<A: App, S>(stream: S, peer: SocketAddr, app: A, worker: Arc<Worker>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut io = TimedIo::new(stream, worker.deadlines.watch());
+    let watch = Arc::clone(io.watched());
+    let sniffed = {
+        let mut sniff = pin!(sniff(&mut io));
+        // Nothing was asked yet, so there is nothing to wait for before closing.
+        obey(&watch, sniff.as_mut(), |_| false).await
+    };
+    let (ending, io) = match sniffed {
+        Err(order) => (Ending::Ordered(order), io),
+        Ok(Err(_)) => (Ending::Broken, io),
+        Ok(Ok(first)) if first.is_empty() => (Ending::Done, io),
+        Ok(Ok(first)) => {
+            let desk = Arc::new(Desk {
+                app: app.clone(),
+                peer,
+                watch: Arc::clone(&watch),
+                worker: Arc::clone(&worker),
+            });
+            if first.starts_with(PREFACE) {
+                io.speak_http2(first);
+                let ending = http2(io, &watch, desk, &worker).await;
+                app.ended(peer, ending.end());
+                return;
+            }
+            io.speak_http1(first);
+            http1(io, &watch, desk, &worker).await
+        }
+    };
+    let answer = ending
+        .unasked_answer(&io)
+        .map(|status| answer::render(app.answer_unasked(peer, status)));
+    let lingers = answer.is_some() || matches!(ending, Ending::Done) && io.may_still_hear();
+    // Told before the parting: whoever has its answer can already be found in the figures.
+    app.ended(peer, ending.end());
+    if lingers {
+        let (stream, watched) = io.into_stream();
+        part(stream, &watched, answer).await;
+    }
+}
+
+/// How the exchanges of a connection came to their end.
+enum Ending {
+    /// As HTTP foresees it.
+    Done,
+    /// The socket failed, or the peer left in the middle.
+    Broken,
+    /// The peer sent what no parser accepts.
+    Malformed,
+    Ordered(Order),
+}
+
+impl Ending {
+    fn of(result: Result<hyper::Result<()>, Order>) -> Self {
+        match result {
+            Err(order) => Self::Ordered(order),
+            Ok(Ok(())) => Self::Done,
+            Ok(Err(error)) if error.is_parse() => Self::Malformed,
+            Ok(Err(_)) => Self::Broken,
+        }
+    }
+
+    fn end(&self) -> ConnectionEnd {
+        match self {
+            Self::Done | Self::Ordered(Order::Close | Order::PartingTimeout) => ConnectionEnd::Closed,
+            Self::Broken => ConnectionEnd::Broken,
+            Self::Malformed | Self::Ordered(Order::TargetTooLong) => ConnectionEnd::Malformed,
+            Self::Ordered(Order::HeaderTimeout) => ConnectionEnd::HeaderTimeout,
+            Self::Ordered(Order::IdleTimeout) => ConnectionEnd::Idle,
+            Self::Ordered(Order::Evicted) => ConnectionEnd::Evicted,
+            Self::Ordered(Order::WriteTimeout) => ConnectionEnd::WriteTimeout,
+            Self::Ordered(Order::Cut) => ConnectionEnd::Cut,
+        }
+    }
+
+    /// The status of an answer to what never became a request.
+    fn unasked_answer<S>(&self, io: &TimedIo<S>) -> Option<StatusCode> {
+        match self {
+            Self::Ordered(Order::HeaderTimeout) => Some(StatusCode::REQUEST_TIMEOUT),
+            Self::Ordered(Order::TargetTooLong) => Some(StatusCode::URI_TOO_LONG),
+            Self::Malformed => io.parser_refusal(),
+            _ => None,
+        }
+    }
+}
+
+/// Reads until it is clear whether this is HTTP/2; what was read is not lost. Empty: the peer sent nothing and left.
+async fn sniff<S: AsyncRead + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
+    let mut first = BytesMut::with_capacity(SNIFF_BYTES);
+    while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
+        if io.read_buf(&mut first).await? == 0 {
+            break;
+        }
+    }
+    Ok(first.freeze())
+}
+
+async fn http1<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> (Ending, TimedIo<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| desk.exchange(request));
+    let mut connection = worker.http1.serve_connection(TokioIo::new(io), service);
+    let mut closed_idle = false;
+    let result = obey(watch, Pin::new(&mut connection), |connection| {
+        closed_idle |= watch.phase() == Phase::Idle;
+        connection.graceful_shutdown();
+        true
+    })
+    .await;
+    let ending = match Ending::of(result) {
+        Ending::Done if closed_idle => Ending::Ordered(Order::Close),
+        other => other,
+    };
+    (ending, connection.into_parts().io.into_inner())
+}
+
+async fn http2<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| desk.exchange(request));
+    let mut connection = pin!(worker.http2.serve_connection(TokioIo::new(io), service));
+    let mut going_away = pin!(worker.shutdown.draining());
+    let mut told = false;
+    // GOAWAY is for HTTP/2 what `Connection: close` on the next answer is for HTTP/1.1.
+    let both = poll_fn(|cx| {
+        if !told && going_away.as_mut().poll(cx).is_ready() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    // An order to close is for an idle connection; the next tick repeats it when this one is.
+    Ending::of(obey(watch, pin!(both), |_| watch.phase() != Phase::Idle).await)
+}
+
+/// Polls `work` until it is done or an order ends it. `close` is asked to end it in its own way; if it says that it
+/// cannot, the order to close ends it as every other one does.
+async fn obey<F: Future>(
+    watch: &Watch,
+    mut work: Pin<&mut F>,
+    mut close: impl FnMut(Pin<&mut F>) -> bool,
+) -> Result<F::Output, Order> {
+    poll_fn(|cx| {
+        watch.wake_with(cx.waker());
+        loop {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            match watch.take_order() {
+                None => return Poll::Pending,
+                Some(Order::Close) if close(work.as_mut()) => {}
+                Some(order) => return Poll::Ready(Err(order)),
+            }
+        }
+    })
+    .await
+}
+
+/// Writes the last answer if there is one, says that nothing more comes, and drains a bounded amount for a bounded time:
+/// closing on unread bytes would reset the connection, and the answer would be lost on its way.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, watched: &Watched, answer: Option<Vec<u8>>) {
+    watched.parts(watched.deadlines().now());
+    let farewell = async {
+        if let Some(answer) = answer {
+            stream.write_all(&answer).await?;
+        }
+        stream.shutdown().await?;
+        let mut drain = vec![0; 4096];
+        let mut left = DRAIN_BYTES;
+        while left > 0 {
+            match stream.read(&mut drain).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever it ends with, the stream is closed next.
+    let _ended = obey(watched, pin!(farewell), |_| false).await;
+}

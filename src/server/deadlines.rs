@@ -1,0 +1,220 @@
+//! Connection deadlines of one worker (head, idle, stalled write, parting), kept by one coarse tick instead of a timer each.
+//!
+//! hyper's own header timeout also runs on idle connections, and it has no write timeout at all. A connection only notes
+//! in its [`Watch`] which phase it is in and since which tick: a few relaxed stores a request, no clock read, no timer.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+use super::{
+    Timeouts,
+    occupancy::Occupancy,
+    watch::{Order, Phase, Watch},
+};
+
+/// The watches of one worker's connections and the tick that runs over them.
+pub(super) struct Deadlines {
+    now: AtomicU32,
+    every: Duration,
+    head: u32,
+    idle: u32,
+    write: u32,
+    parting: u32,
+    /// A connection that idled at least this long may be closed to make room.
+    evictable: u32,
+    closing: AtomicBool,
+    occupancy: Arc<Occupancy>,
+    watches: Mutex<Watches>,
+    occupied: Notify,
+}
+
+#[derive(Default)]
+struct Watches {
+    next: u64,
+    open: HashMap<u64, Arc<Watch>>,
+}
+
+/// Keeps a connection watched; the watch ends when this is dropped.
+pub(super) struct Watched {
+    watch: Arc<Watch>,
+    id: u64,
+    deadlines: Arc<Deadlines>,
+}
+
+/// How many connections are in which phase: what a test waits for instead of sleeping.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) idle: usize,
+    pub(super) head: usize,
+    pub(super) busy: usize,
+    pub(super) parting: usize,
+    pub(super) stalled: usize,
+}
+
+impl Deadlines {
+    pub(super) fn new(timeouts: &Timeouts, occupancy: Arc<Occupancy>) -> Arc<Self> {
+        // A twentieth of the shortest deadline that a person sets: late by 5 % at most, and four wake-ups a second.
+        let shortest = timeouts.head.min(timeouts.idle).min(timeouts.write);
+        let every = (shortest / 20).clamp(Duration::from_millis(5), Duration::from_millis(250));
+        let ticks = |time: Duration| u32::try_from(time.as_nanos().div_ceil(every.as_nanos())).unwrap_or(u32::MAX / 2);
+        Arc::new(Self {
+            now: AtomicU32::new(0),
+            every,
+            head: ticks(timeouts.head),
+            idle: ticks(timeouts.idle),
+            write: ticks(timeouts.write),
+            parting: ticks(timeouts.parting),
+            evictable: ticks(Duration::from_secs(1)),
+            closing: AtomicBool::new(false),
+            occupancy,
+            watches: Mutex::default(),
+            occupied: Notify::new(),
+        })
+    }
+
+    /// Watches a new connection, idle as of now: one that never sends a byte is an idle one.
+    pub(super) fn watch(self: &Arc<Self>) -> Watched {
+        let watch = Arc::new(Watch::new(self.now()));
+        let id = {
+            let mut watches = self.watches();
+            let id = watches.next;
+            watches.next += 1;
+            watches.open.insert(id, Arc::clone(&watch));
+            id
+        };
+        self.occupied.notify_one();
+        Watched {
+            watch,
+            id,
+            deadlines: Arc::clone(self),
+        }
+    }
+
+    /// Ticks for as long as there is anything to watch: a worker without connections never wakes up.
+    pub(super) async fn run(&self) -> Infallible {
+        loop {
+            if self.watches().open.is_empty() {
+                self.occupied.notified().await;
+            }
+            tokio::time::sleep(self.every).await;
+            self.tick();
+        }
+    }
+
+    /// One tick: every connection that is over one of its deadlines gets its order.
+    pub(super) fn tick(&self) {
+        self.look(self.now.fetch_add(1, Relaxed).wrapping_add(1));
+    }
+
+    /// From now on an idle connection is closed, also one that becomes idle later; each only after a whole tick, because
+    /// the request of a connection that was just accepted may lie unread in its socket.
+    pub(super) fn close_idle(&self) {
+        self.closing.store(true, Relaxed);
+        self.look(self.now());
+    }
+
+    /// Ends every connection as it stands.
+    pub(super) fn cut(&self) {
+        for watch in self.watches().open.values() {
+            watch.order(Order::Cut);
+        }
+    }
+
+    /// How many connections are in which phase.
+    #[cfg(test)]
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for watch in self.watches().open.values() {
+            match watch.phase() {
+                Phase::Idle => census.idle += 1,
+                Phase::Head => census.head += 1,
+                Phase::Busy => census.busy += 1,
+                Phase::Parting => census.parting += 1,
+            }
+            census.stalled += usize::from(watch.stalled_since().is_some());
+        }
+        census
+    }
+
+    /// The current tick.
+    pub(super) fn now(&self) -> u32 {
+        self.now.load(Relaxed)
+    }
+
+    fn look(&self, now: u32) {
+        let closing = self.closing.load(Relaxed);
+        let watches = self.watches();
+        for watch in watches.open.values() {
+            if let Some(order) = self.due(watch, now, closing) {
+                watch.order(order);
+            }
+        }
+        if self.occupancy.is_pressed() {
+            self.make_room(&watches, now);
+        }
+    }
+
+    fn due(&self, watch: &Watch, now: u32, closing: bool) -> Option<Order> {
+        // A phase began somewhere within its first tick, which therefore does not count: never early, late by a tick.
+        let over = |since: u32, ticks: u32| now.wrapping_sub(since) > ticks;
+        if watch.stalled_since().is_some_and(|since| over(since, self.write)) {
+            return Some(Order::WriteTimeout);
+        }
+        match watch.phase() {
+            Phase::Idle if closing => over(watch.since(), 1).then_some(Order::Close),
+            Phase::Idle => over(watch.since(), self.idle).then_some(Order::IdleTimeout),
+            Phase::Head => over(watch.since(), self.head).then_some(Order::HeaderTimeout),
+            // The body and the answer are the app's to bound.
+            Phase::Busy => None,
+            Phase::Parting => over(watch.since(), self.parting).then_some(Order::PartingTimeout),
+        }
+    }
+
+    /// Closes the longest idle sixteenth of the connections when others wait for a place: without this, whoever holds
+    /// all places with silent connections locks every sender out for the whole idle timeout.
+    fn make_room(&self, watches: &Watches, now: u32) {
+        let mut idle: Vec<&Arc<Watch>> = watches
+            .open
+            .values()
+            .filter(|watch| watch.phase() == Phase::Idle && now.wrapping_sub(watch.since()) > self.evictable)
+            .collect();
+        idle.sort_unstable_by_key(|watch| std::cmp::Reverse(now.wrapping_sub(watch.since())));
+        for watch in idle.into_iter().take(watches.open.len().div_ceil(16)) {
+            watch.order(Order::Evicted);
+        }
+    }
+
+    fn watches(&self) -> MutexGuard<'_, Watches> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::ops::Deref for Watched {
+    type Target = Arc<Watch>;
+
+    fn deref(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+}
+
+impl Watched {
+    /// The tick that this connection's phases are measured by.
+    pub(super) fn deadlines(&self) -> &Arc<Deadlines> {
+        &self.deadlines
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.deadlines.watches().open.remove(&self.id);
+    }
+}

@@ -1,0 +1,89 @@
+//! One request and its answer: the gate, then the app, then whether the connection may be used again.
+
+use super::{App, RequestBody, accept::Worker, gate, watch::Watch};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+
+/// What all exchanges of one connection need.
+pub(super) struct Desk<A> {
+    pub(super) app: A,
+    pub(super) peer: SocketAddr,
+    pub(super) watch: Arc<Watch>,
+    pub(super) worker: Arc<Worker>,
+}
+
+impl<A: App> Desk<A> {
+    /// Starts an exchange; the request counts from this call on, not from the first poll.
+    pub(super) fn exchange(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
+        let desk = Arc::clone(self);
+        desk.watch.request_begins(!request.body().is_end_stream());
+        // Made here, so that a stream that is reset before it is polled still ends.
+        let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
+        async move {
+            let response = desk.answer(request).await;
+            if stream.is_none() {
+                desk.watch.answered();
+            }
+            Ok(response)
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, incoming) = request.into_parts();
+        let http2 = head.version == Version::HTTP_2;
+        let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
+        let watch = (!http2).then(|| Arc::clone(&self.watch));
+        let body = RequestBody::new(incoming, watch, waits_for_continue);
+        let (mut response, refused) = match gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())) {
+            Ok(()) => {
+                let _in_flight = InFlight::enter(&self.worker);
+                let request = Request::from_parts(head, body);
+                (self.app.handle(self.peer, request).await, false)
+            }
+            Err(refusal) => (self.app.refuse(self.peer, &head, refusal), true),
+        };
+        // A body that is not read to its end would be parsed as the next request.
+        if !http2 && (refused || self.watch.body_is_unread() || self.worker.shutdown.is_draining()) {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A request between gate and answer; it counts until this is dropped.
+struct InFlight<'a>(&'a Worker);
+
+impl<'a> InFlight<'a> {
+    fn enter(worker: &'a Worker) -> Self {
+        worker.occupancy.enter();
+        Self(worker)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.occupancy.leave();
+        // Whether it was answered 503 at the last moment or dropped: the grace was too short for it.
+        if self.0.shutdown.is_over() {
+            self.0.count_cut();
+        }
+    }
+}
+
+/// A stream of HTTP/2; it ends when this is dropped.
+struct Stream<A>(Arc<Desk<A>>);
+
+impl<A> Drop for Stream<A> {
+    fn drop(&mut self) {
+        self.0.watch.stream_ended(self.0.worker.deadlines.now());
+    }
+}

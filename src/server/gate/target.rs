@@ -1,0 +1,80 @@
+//! The request target: its form, and the bytes that make two parsers see two different paths.
+
+use super::GateRefusal;
+use http::{Version, request::Parts};
+
+/// Paths are matched raw and forwarded raw, never decoded or normalised here. So whatever an app behind us might decode
+/// or normalise into another path than the one that was matched is refused.
+pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
+    let uri = &head.uri;
+    // HTTP/2 always carries a scheme and an authority, and has no absolute form.
+    if head.version != Version::HTTP_2 && (uri.scheme().is_some() || uri.authority().is_some()) {
+        return Err(GateRefusal::TargetForm);
+    }
+    if !uri.path().starts_with('/') {
+        return Err(GateRefusal::TargetForm);
+    }
+    let query = uri.query().unwrap_or("").as_bytes();
+    let honest = path_is_plain(uri.path().as_bytes()) && query.iter().all(u8::is_ascii_graphic);
+    if honest { Ok(()) } else { Err(GateRefusal::TargetBytes) }
+}
+
+/// No empty segment but the last, and every segment plain. `path` starts with a slash.
+fn path_is_plain(path: &[u8]) -> bool {
+    let mut segments = path[1..].split(|&byte| byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let empty_inside = segment.is_empty() && segments.peek().is_some();
+        if empty_inside || !segment_is_plain(segment) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Decodes one segment, once, to see whether it hides a separator, a control or a dot segment (`%2e%2e`, `..;x`).
+fn segment_is_plain(segment: &[u8]) -> bool {
+    // Nearly every segment is of bytes that need no second look.
+    let ordinary = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#' | b';');
+    if segment.iter().all(ordinary) {
+        return !is_dots(segment);
+    }
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let [first, tail @ ..] = rest {
+        let byte = match (*first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
+                    return false;
+                };
+                let byte = high << 4 | low;
+                if byte.is_ascii_control() || matches!(byte, b'/' | b'\\') {
+                    return false;
+                }
+                rest = after;
+                byte
+            }
+            (b'%' | b'\\' | b'#', _) => return false,
+            (raw, _) if !raw.is_ascii_graphic() => return false,
+            (raw, _) => {
+                rest = tail;
+                raw
+            }
+        };
+        decoded.push(byte);
+    }
+    let without_parameters = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
+    !is_dots(without_parameters)
+}
+
+fn is_dots(segment: &[u8]) -> bool {
+    matches!(segment, b"." | b"..")
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}

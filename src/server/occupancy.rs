@@ -1,0 +1,115 @@
+//! How full the sidecar is, over all workers: open connections against their limit, requests in flight, arrivals.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Shared by all workers: the only figures that they share in the inbound edge.
+pub struct Occupancy {
+    limit: usize,
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    in_flight: AtomicUsize,
+    arrivals: AtomicU64,
+}
+
+/// A connection's place under the limit.
+pub(super) struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Occupancy {
+    /// With room for `connections` (at least one) over all workers.
+    pub fn new(connections: usize) -> Arc<Self> {
+        let limit = connections.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            limit,
+            places: Arc::new(Semaphore::new(limit)),
+            waiting: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            arrivals: AtomicU64::new(0),
+        })
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.limit - self.places.available_permits()
+    }
+
+    /// Requests between gate and answer, the one that asks included.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Waits for a place. Whoever waits has accepted one connection more than the limit, and accepts no further one.
+    pub(super) async fn place(&self) -> Place {
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            return Place { _permit: Some(permit) };
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        let permit = Arc::clone(&self.places).acquire_owned().await;
+        Place {
+            _permit: Some(permit.expect("the semaphore of the connection limit is never closed")),
+        }
+    }
+
+    /// A place over the limit, for what is accepted when nothing will be accepted any more.
+    pub(super) fn extra_place(&self) -> Place {
+        Place {
+            _permit: Arc::clone(&self.places).try_acquire_owned().ok(),
+        }
+    }
+
+    /// Somebody waits for a place.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
+    /// A request passed the gate.
+    pub(super) fn enter(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.arrivals.fetch_add(1, Relaxed);
+    }
+
+    /// A request that had entered is answered, or will never be.
+    pub(super) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Returns when for `long` no request was in flight and none arrived.
+    pub(super) async fn quiet(&self, long: Duration) {
+        const STEPS: u32 = 4;
+        let (mut still, mut seen) = (0, self.arrivals.load(Relaxed));
+        while still < STEPS {
+            tokio::time::sleep(long / STEPS).await;
+            let arrivals = self.arrivals.load(Relaxed);
+            still = if arrivals == seen && self.in_flight() == 0 {
+                still + 1
+            } else {
+                0
+            };
+            seen = arrivals;
+        }
+    }
+}
+
+/// Counts one waiter, also if it stops waiting because its future is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,303 @@
+//! Two workers on real sockets, a client that speaks raw bytes, and ticks that are given by hand: no test waits for a clock.
+
+mod client;
+mod deadlines;
+mod draining;
+mod framing;
+mod heads;
+mod http2;
+mod limits;
+
+use self::client::{Answer, Client, post};
+use super::{
+    accept::Worker,
+    deadlines::{Census, Deadlines},
+    *,
+};
+use http_body_util::BodyExt as _;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    num::NonZeroUsize,
+    sync::{Mutex, mpsc},
+    thread::JoinHandle,
+};
+use tokio::sync::Semaphore;
+
+/// What the app was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Note {
+    Handled(String, Result<usize, BodyError>),
+    Refused(GateRefusal),
+    Unasked(u16),
+    Ended(ConnectionEnd),
+    AcceptFailed,
+}
+
+#[derive(Clone)]
+struct TestApp {
+    notes: Arc<Mutex<Vec<Note>>>,
+    /// One permit lets one `/hold` be answered.
+    released: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl TestApp {
+    fn new() -> Self {
+        Self {
+            notes: Arc::default(),
+            released: Arc::new(Semaphore::new(0)),
+            shutdown: Shutdown::new(),
+        }
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.lock().expect("no test panics with it").push(note);
+    }
+}
+
+fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
+    answer
+}
+
+impl App for TestApp {
+    fn serves_host(&self, host: &str, path: &str) -> bool {
+        host != "foreign" || path == "/probe"
+    }
+
+    async fn handle(&self, _: SocketAddr, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let mut body = request.into_body();
+        match path.as_str() {
+            "/early" => {
+                drop(body);
+                self.note(Note::Handled(path, Ok(0)));
+                return answer(401, "early");
+            }
+            "/hold" => {
+                self.note(Note::Handled(path, Ok(0)));
+                tokio::select! {
+                    permit = self.released.acquire() => permit.expect("never closed").forget(),
+                    () = self.shutdown.over() => return answer(503, "over"),
+                }
+                return answer(200, "held");
+            }
+            "/stuck" => {
+                self.note(Note::Handled(path, Ok(0)));
+                return std::future::pending().await;
+            }
+            "/big" => return answer(200, vec![b'x'; 64 << 20]),
+            _ => {}
+        }
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => length += frame.into_data().expect("trailers are dropped").len(),
+                Err(error) => {
+                    self.note(Note::Handled(path, Err(error)));
+                    return answer(400, "broken body");
+                }
+            }
+        }
+        self.note(Note::Handled(path, Ok(length)));
+        answer(200, format!("read {length}"))
+    }
+
+    fn refuse(&self, _: SocketAddr, _: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>> {
+        self.note(Note::Refused(refusal));
+        answer(refusal.status().as_u16(), refusal.reason())
+    }
+
+    fn answer_unasked(&self, _: SocketAddr, status: StatusCode) -> Response<Full<Bytes>> {
+        self.note(Note::Unasked(status.as_u16()));
+        answer(status.as_u16(), "unasked")
+    }
+
+    fn ended(&self, _: SocketAddr, end: ConnectionEnd) {
+        self.note(Note::Ended(end));
+    }
+
+    fn accept_failed(&self, _: &std::io::Error) {
+        self.note(Note::AcceptFailed);
+    }
+}
+
+/// Two workers that serve a [`TestApp`].
+struct House {
+    address: SocketAddr,
+    app: TestApp,
+    occupancy: Arc<Occupancy>,
+    deadlines: Vec<Arc<Deadlines>>,
+    workers: Vec<JoinHandle<Drained>>,
+}
+
+/// The contract's deadlines, which only ticks by hand can reach, and a drain that a test can wait for.
+fn timeouts() -> Timeouts {
+    Timeouts {
+        quiet: Duration::from_millis(40),
+        grace: Duration::from_mins(1),
+        ..Timeouts::default()
+    }
+}
+
+impl House {
+    fn open() -> Self {
+        Self::with(timeouts(), 100)
+    }
+
+    fn with(timeouts: Timeouts, connections: usize) -> Self {
+        let workers = NonZeroUsize::new(2).expect("two");
+        let listeners = Listener::bind(([127, 0, 0, 1], 0).into(), workers).expect("a free port");
+        let address = listeners[0].local_addr().expect("bound");
+        let occupancy = Occupancy::new(connections);
+        let app = TestApp::new();
+        let (mut deadlines, mut threads) = (Vec::new(), Vec::new());
+        let (ready, readies) = mpsc::channel();
+        for listener in listeners {
+            let own = Deadlines::new(&timeouts, Arc::clone(&occupancy));
+            deadlines.push(Arc::clone(&own));
+            let worker = Worker::new(own, Arc::clone(&occupancy), app.shutdown.clone());
+            let (app, ready) = (app.clone(), ready.clone());
+            threads.push(std::thread::spawn(move || {
+                runtime().block_on(async move {
+                    let listener = listener.into_tokio().expect("a runtime");
+                    ready.send(()).expect("waited for");
+                    worker.run(listener, &timeouts, &app).await.expect("a listener")
+                })
+            }));
+        }
+        for _ in &threads {
+            readies.recv().expect("a worker that runs");
+        }
+        Self {
+            address,
+            app,
+            occupancy,
+            deadlines,
+            workers: threads,
+        }
+    }
+
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("a listener");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a socket");
+        Client(stream)
+    }
+
+    /// Sends `bytes` on a connection of their own and reads until it is closed.
+    fn ask(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
+        let mut client = self.connect();
+        client.send(bytes);
+        client.answers()
+    }
+
+    fn tick(&self, times: u32) {
+        for _ in 0..times {
+            self.deadlines.iter().for_each(|deadlines| deadlines.tick());
+        }
+    }
+
+    fn census(&self) -> Census {
+        let mut sum = Census::default();
+        for census in self.deadlines.iter().map(|deadlines| deadlines.census()) {
+            sum.idle += census.idle;
+            sum.head += census.head;
+            sum.busy += census.busy;
+            sum.parting += census.parting;
+            sum.stalled += census.stalled;
+        }
+        sum
+    }
+
+    fn until_census(&self, condition: impl Fn(Census) -> bool) {
+        until(|| condition(self.census()), || format!("{:?}", self.census()));
+    }
+
+    fn until_noted(&self, note: &Note) {
+        until(
+            || self.notes().contains(note),
+            || format!("{note:?} among {:?}", self.notes()),
+        );
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.app.notes.lock().expect("no test panics with it").clone()
+    }
+
+    /// The paths that the app has been asked for, in order.
+    fn asked(&self) -> Vec<String> {
+        let path = |note| match note {
+            Note::Handled(path, _) => Some(path),
+            _ => None,
+        };
+        self.notes().into_iter().filter_map(path).collect()
+    }
+
+    /// Drains both workers, which must end long before the grace does, and says how many requests they cut.
+    fn close(mut self) -> usize {
+        self.app.shutdown.drain();
+        until(
+            || {
+                self.workers.iter().all(|worker| {
+                    self.tick(1);
+                    worker.is_finished()
+                })
+            },
+            || format!("{:?}", self.census()),
+        );
+        assert!(!self.app.shutdown.is_over(), "every connection ended by itself");
+        self.joined()
+    }
+
+    fn joined(&mut self) -> usize {
+        let joined = self
+            .workers
+            .drain(..)
+            .map(|worker| worker.join().expect("a worker does not panic"));
+        joined.map(|drained| drained.cut).sum()
+    }
+}
+
+/// As boot does it: each listener on its own thread and runtime, with ticks of its own.
+fn serving(listeners: Vec<Listener>, timeouts: Timeouts, app: &TestApp) -> Vec<JoinHandle<Drained>> {
+    let occupancy = Occupancy::new(100);
+    let serve = |listener| {
+        let (app, occupancy) = (app.clone(), Arc::clone(&occupancy));
+        let all = move || runtime().block_on(serve(listener, timeouts, occupancy, app.shutdown.clone(), app.clone()));
+        std::thread::spawn(move || all().expect("a listener"))
+    };
+    listeners.into_iter().map(serve).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("a runtime")
+}
+
+/// Waits for what another thread is about to do; fails instead of hanging.
+fn until(condition: impl Fn() -> bool, state: impl Fn() -> String) {
+    let (done, watchdog) = mpsc::channel::<()>();
+    let late = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = Arc::clone(&late);
+    let guard = std::thread::spawn(move || {
+        let waited = watchdog.recv_timeout(Duration::from_secs(20));
+        flag.store(
+            waited == Err(mpsc::RecvTimeoutError::Timeout),
+            std::sync::atomic::Ordering::SeqCst,
+        );
+    });
+    while !condition() {
+        assert!(
+            !late.load(std::sync::atomic::Ordering::SeqCst),
+            "not within 20 s; is {}",
+            state()
+        );
+        std::thread::yield_now();
+    }
+    drop(done);
+    guard.join().expect("the watchdog does not panic");
+}

@@ -1,0 +1,130 @@
+//! HTTP/2 with prior knowledge: the same gate, the same app, deadlines of the connection as a whole.
+
+use super::*;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+type Sender = http2::SendRequest<Full<Bytes>>;
+
+async fn connect(house: &House) -> Sender {
+    let stream = tokio::net::TcpStream::connect(house.address).await.expect("a listener");
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the client's end of a test; its runtime ends with the test"
+    )]
+    tokio::spawn(connection);
+    sender
+}
+
+async fn ask(sender: &mut Sender, path: &str, body: &'static str) -> Result<(u16, Bytes), hyper::Error> {
+    let request = Request::post(format!("http://h{path}"))
+        .body(Full::from(body))
+        .expect("a request");
+    let answer = sender.send_request(request).await?;
+    let status = answer.status().as_u16();
+    let mut body = answer.into_body();
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        read.extend_from_slice(&frame?.into_data().unwrap_or_default());
+    }
+    Ok((status, read.into()))
+}
+
+#[test]
+fn requests_are_served_side_by_side_and_judged() {
+    let house = House::open();
+    runtime().block_on(async {
+        let mut sender = connect(&house).await;
+        let mut other = sender.clone();
+        let (held, read) = tokio::join!(ask(&mut other, "/hold", ""), async {
+            let read = ask(&mut sender, "/read", "ZZ").await;
+            house.app.released.add_permits(1);
+            read
+        });
+        assert_eq!(held.expect("an answer"), (200, Bytes::from("held")));
+        assert_eq!(read.expect("an answer"), (200, Bytes::from("read 2")));
+        assert_eq!(ask(&mut sender, "/early", "ZZ").await.expect("an answer").0, 401);
+        assert_eq!(ask(&mut sender, "/a/%2e%2e/b", "").await.expect("an answer").0, 400);
+        assert_eq!(
+            ask(&mut sender, "/read", "after a refusal").await.expect("an answer").0,
+            200
+        );
+    });
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
+fn idle_is_between_the_last_stream_and_the_next() {
+    let house = House::open();
+    runtime().block_on(async {
+        let mut sender = connect(&house).await;
+        assert_eq!(ask(&mut sender, "/read", "").await.expect("an answer").0, 200);
+        house.until_census(|census| census.idle == 1);
+        house.tick(300);
+        assert_eq!(ask(&mut sender, "/read", "").await.expect("still served").0, 200);
+        house.until_census(|census| census.idle == 1);
+        house.tick(301);
+        house.until_noted(&Note::Ended(ConnectionEnd::Idle));
+        assert!(ask(&mut sender, "/read", "").await.is_err());
+    });
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
+fn a_drain_sends_goaway_and_serves_the_streams_that_are_open() {
+    let house = House::open();
+    runtime().block_on(async {
+        let mut sender = connect(&house).await;
+        let mut other = sender.clone();
+        let (held, ()) = tokio::join!(ask(&mut other, "/hold", ""), async {
+            // One that is answered shows that the one before it has arrived.
+            assert_eq!(ask(&mut sender, "/read", "").await.expect("an answer").0, 200);
+            house.app.shutdown.drain();
+            house.app.released.add_permits(1);
+        });
+        assert_eq!(held.expect("an answer").0, 200);
+    });
+    let mut house = house;
+    assert_eq!(house.joined(), 0);
+}
+
+#[test]
+fn a_stream_that_is_stuck_is_cut_with_its_connection() {
+    let short = Timeouts {
+        grace: Duration::from_millis(50),
+        parting: Duration::from_millis(50),
+        ..timeouts()
+    };
+    let mut house = House::with(short, 100);
+    runtime().block_on(async {
+        let mut sender = connect(&house).await;
+        let (answer, ()) = tokio::join!(ask(&mut sender, "/stuck", ""), async {
+            while !house.asked().contains(&"/stuck".to_owned()) {
+                tokio::task::yield_now().await;
+            }
+            house.app.shutdown.drain();
+        });
+        assert!(answer.is_err());
+    });
+    assert_eq!(house.joined(), 1);
+}
+
+#[test]
+fn a_preface_may_come_in_pieces_and_junk_after_it_ends_the_connection() {
+    let house = House::open();
+    let mut client = house.connect();
+    for piece in ["P", "RI * HTTP/2.0\r\n", "\r\nSM\r\n\r\n"] {
+        client.send(piece);
+        house.until_census(|census| census.idle + census.head == 1);
+    }
+    client.send("this is no frame at all, whatever it may look like");
+    let mut rest = Vec::new();
+    client.0.read_to_end(&mut rest).expect("an end");
+    assert!(!rest.starts_with(b"HTTP/1.1"), "HTTP/2 was understood");
+    house.until_census(|census| census == Census::default());
+    assert_eq!(house.asked(), [""; 0]);
+    assert_eq!(house.close(), 0);
+}

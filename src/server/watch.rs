@@ -1,0 +1,194 @@
+//! What one connection notes about itself for the worker's tick, and the order that the tick leaves there.
+
+use futures_util::task::AtomicWaker;
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+    task::Waker,
+};
+
+/// Which deadline applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests, or not a byte yet.
+    Idle,
+    /// At least one byte of a head, no request yet.
+    Head,
+    /// A request is with the app, or its answer is being written.
+    Busy,
+    /// The last answer is out; what the sender still sends is drained.
+    Parting,
+}
+
+/// Why the connection's task has to stop what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Close if idle, else after the answer.
+    Close,
+    IdleTimeout,
+    Evicted,
+    HeaderTimeout,
+    WriteTimeout,
+    PartingTimeout,
+    /// The request line does not end.
+    TargetTooLong,
+    /// The grace is over.
+    Cut,
+}
+
+const PHASES: [Phase; 4] = [Phase::Idle, Phase::Head, Phase::Busy, Phase::Parting];
+const ORDERS: [Order; 8] = [
+    Order::Close,
+    Order::IdleTimeout,
+    Order::Evicted,
+    Order::HeaderTimeout,
+    Order::WriteTimeout,
+    Order::PartingTimeout,
+    Order::TargetTooLong,
+    Order::Cut,
+];
+const NO_ORDER: u8 = u8::MAX;
+const NOT_STALLED: u32 = u32::MAX;
+
+/// Written by the connection's task, read by its worker's tick: one thread, so every access is relaxed.
+pub(super) struct Watch {
+    waker: AtomicWaker,
+    phase: AtomicU8,
+    since: AtomicU32,
+    stalled: AtomicU32,
+    order: AtomicU8,
+    /// Requests that the app has not answered yet; more than one only in HTTP/2.
+    unanswered: AtomicU32,
+    /// The app has answered, and the bytes of the answer are not all with the kernel yet (HTTP/1.1).
+    unflushed: AtomicBool,
+    /// The current request's body has not been read to its end (HTTP/1.1).
+    body_unread: AtomicBool,
+}
+
+impl Watch {
+    pub(super) fn new(now: u32) -> Self {
+        Self {
+            waker: AtomicWaker::new(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since: AtomicU32::new(now),
+            stalled: AtomicU32::new(NOT_STALLED),
+            order: AtomicU8::new(NO_ORDER),
+            unanswered: AtomicU32::new(0),
+            unflushed: AtomicBool::new(false),
+            body_unread: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Relaxed))]
+    }
+
+    /// The tick in which the phase began.
+    pub(super) fn since(&self) -> u32 {
+        self.since.load(Relaxed)
+    }
+
+    /// The tick since which a write has made no progress.
+    pub(super) fn stalled_since(&self) -> Option<u32> {
+        Some(self.stalled.load(Relaxed)).filter(|&since| since != NOT_STALLED)
+    }
+
+    /// Bytes came in. True if they are the first ones of a head.
+    pub(super) fn bytes_came(&self, now: u32) -> bool {
+        let first = self.phase() == Phase::Idle;
+        if first {
+            self.enter(Phase::Head, now);
+        }
+        first
+    }
+
+    /// A head is complete.
+    pub(super) fn request_begins(&self, body_unread: bool) {
+        self.unanswered.fetch_add(1, Relaxed);
+        self.body_unread.store(body_unread, Relaxed);
+        self.phase.store(Phase::Busy as u8, Relaxed);
+    }
+
+    /// The body was read to its end, or cannot be read on.
+    pub(super) fn body_ends(&self) {
+        self.body_unread.store(false, Relaxed);
+    }
+
+    pub(super) fn body_is_unread(&self) -> bool {
+        self.body_unread.load(Relaxed)
+    }
+
+    /// The app answered on HTTP/1.1; idle again once it is flushed.
+    pub(super) fn answered(&self) {
+        self.unanswered.store(0, Relaxed);
+        self.unflushed.store(true, Relaxed);
+    }
+
+    /// A stream of HTTP/2 ended, answered or not; idle again when it was the last. From then on the idle timeout also
+    /// bounds an answer that the peer's closed flow-control window holds back.
+    pub(super) fn stream_ended(&self, now: u32) {
+        if self.unanswered.fetch_sub(1, Relaxed) == 1 {
+            self.enter(Phase::Idle, now);
+        }
+    }
+
+    /// All that was to be written is with the kernel.
+    pub(super) fn flushed(&self, now: u32) {
+        if self.unflushed.swap(false, Relaxed) {
+            self.enter(Phase::Idle, now);
+        }
+    }
+
+    pub(super) fn write_waits(&self, now: u32) {
+        if self.stalled.load(Relaxed) == NOT_STALLED {
+            self.stalled.store(now, Relaxed);
+        }
+    }
+
+    pub(super) fn write_moves(&self) {
+        self.stalled.store(NOT_STALLED, Relaxed);
+    }
+
+    /// Nothing is being asked (the preface of HTTP/2 has been read).
+    pub(super) fn idles(&self, now: u32) {
+        self.enter(Phase::Idle, now);
+    }
+
+    pub(super) fn parts(&self, now: u32) {
+        self.write_moves();
+        self.enter(Phase::Parting, now);
+    }
+
+    /// Leaves an order and wakes the connection's task. A first order stands, unless the end is harder.
+    pub(super) fn order(&self, order: Order) {
+        if self.order.load(Relaxed) == NO_ORDER || order == Order::Cut {
+            self.order.store(order as u8, Relaxed);
+        }
+        self.waker.wake();
+    }
+
+    /// The order, unless what it was given for has passed meanwhile (the head came to its end in the same poll).
+    pub(super) fn take_order(&self) -> Option<Order> {
+        let order = self.order.load(Relaxed);
+        if order == NO_ORDER {
+            return None;
+        }
+        self.order.store(NO_ORDER, Relaxed);
+        let order = ORDERS[usize::from(order)];
+        let stands = match order {
+            Order::IdleTimeout | Order::Evicted => self.phase() == Phase::Idle,
+            Order::HeaderTimeout => self.phase() == Phase::Head,
+            Order::WriteTimeout => self.stalled_since().is_some(),
+            Order::Close | Order::PartingTimeout | Order::TargetTooLong | Order::Cut => true,
+        };
+        stands.then_some(order)
+    }
+
+    pub(super) fn wake_with(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    fn enter(&self, phase: Phase, now: u32) {
+        self.phase.store(phase as u8, Relaxed);
+        self.since.store(now, Relaxed);
+    }
+}
