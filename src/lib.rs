@@ -35,4 +35,5 @@
 
 pub mod event;
 pub mod server;
+pub mod store;
 pub mod telemetry;

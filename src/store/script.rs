@@ -1,0 +1,61 @@
+//! A Lua script and how it is called: by its digest, with its whole text where the server does not know it.
+
+use super::Line;
+use data_encoding::HEXLOWER;
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use sha1::{Digest, Sha1};
+
+/// A script over one key. Two plain commands (`EVALSHA`, then `EVAL`), because a `SCRIPT LOAD` in between would be lost
+/// with a replica that was never told.
+pub struct Script {
+    text: &'static str,
+    sha: String,
+}
+
+/// An argument.
+#[derive(Clone, Copy)]
+pub enum Arg<'a> {
+    /// As it is.
+    Bytes(&'a [u8]),
+    /// In decimal.
+    Number(u64),
+}
+
+impl Script {
+    /// A script from its text.
+    pub fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            sha: HEXLOWER.encode(&Sha1::digest(text.as_bytes())),
+        }
+    }
+
+    pub(super) async fn send(&self, line: &mut Line, key: &[u8], args: &[Arg<'_>]) -> Result<Value, RedisError> {
+        let known = command("EVALSHA", &self.sha, key, args);
+        match answer(line, &known).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                answer(line, &command("EVAL", self.text, key, args)).await
+            }
+            result => result,
+        }
+    }
+}
+
+async fn answer(line: &mut Line, command: &Cmd) -> Result<Value, RedisError> {
+    line.connection
+        .send_packed_command(command)
+        .await
+        .and_then(Value::extract_error)
+}
+
+fn command(verb: &str, script: &str, key: &[u8], args: &[Arg<'_>]) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg(verb).arg(script).arg(1).arg(key);
+    for arg in args {
+        match arg {
+            Arg::Bytes(bytes) => command.arg(*bytes),
+            Arg::Number(number) => command.arg(*number),
+        };
+    }
+    command
+}
