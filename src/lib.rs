@@ -34,6 +34,7 @@
 //!   compiler names the rest.
 
 pub mod event;
+pub mod provider;
 pub mod server;
 pub mod store;
 pub mod telemetry;

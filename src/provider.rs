@@ -1,0 +1,271 @@
+//! Signature schemes as data: a preset is compiled once and then proves, sans-IO, who sent a request.
+//!
+//! `begin(head, keys)` refuses what the headers alone can refuse; `update(frame)` hashes the body as it arrives;
+//! `finish(…, now)` gives [`Evidence`] (a proof that only this module can mint), a handshake's [`Answer`], or a [`Refusal`].
+
+pub mod evidence;
+pub mod preset;
+
+mod asymmetric;
+mod diagnose;
+mod facts;
+mod field;
+mod form;
+mod freshness;
+mod handshake;
+mod identity;
+mod jwt;
+mod keys;
+mod mac;
+mod pick;
+mod plan;
+mod registry;
+mod sign;
+mod signature;
+mod template;
+mod url;
+mod verify;
+
+pub use evidence::{Answer, Cause, Evidence, Finding, ProviderId, Refusal, Verified};
+pub use facts::{Facts, Listing};
+pub use keys::{Keys, MAX_SECRETS};
+pub use pick::JsonPointer;
+pub use preset::{NewId, Preset};
+pub use registry::{names, preset, yaml};
+pub use verify::Verifier;
+
+use crate::event::{Envelope, Identity, Secret, Timestamp};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, request::Parts};
+use plan::Plan;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Something wrong with a preset, a source's settings or a secret, for whoever knows where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// JSON pointer into the value that was given (`/verify/signed/0`, `/settings/webhook_id`, `/secrets/1`).
+    pub at: String,
+    /// What is wrong, in words.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The bounds of the time window, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// How old a signed timestamp may be.
+    pub past: Duration,
+    /// How far ahead of our clock it may be.
+    pub future: Duration,
+}
+
+/// `tolerance` of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// `off`: signed time is not looked at.
+    Off,
+    /// Both ends enforced.
+    Within(Tolerance),
+}
+
+/// What a source adds to its preset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `public_url`: scheme, host and, where a proxy rewrote it, a path prefix; for providers that sign the URL.
+    pub public_url: Option<String>,
+    /// `settings`, by name (`header`, `query`, `audience`, …).
+    pub settings: BTreeMap<String, String>,
+    /// `tolerance` of the source, which goes before the preset's.
+    pub tolerance: Option<Window>,
+    /// The tolerance where neither source nor preset names one (`defaults.tolerance`).
+    pub default_tolerance: Option<Window>,
+    /// `id` of the source, which goes before the preset's: `header:X`, `json:/ptr`, first one present wins.
+    pub id: Option<Vec<String>>,
+    /// `event` of the source, which goes before the preset's.
+    pub event: Option<Vec<String>>,
+}
+
+/// How a configured secret's text is to be turned into key bytes before the preset's own `key` rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// As the preset says (its `key`); plain UTF-8 for a custom scheme.
+    #[default]
+    Preset,
+    /// The text's bytes.
+    Utf8,
+    /// Base64 of the key.
+    Base64,
+    /// Hex of the key.
+    Hex,
+}
+
+/// One secret of a source, as read from its file, variable or value (one trailing newline already stripped).
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyText {
+    /// The text.
+    pub secret: Secret,
+    /// `encoding` of the configuration.
+    pub encoding: Encoding,
+    /// `allow_short`: fewer than 8 bytes are meant.
+    pub allow_short: bool,
+}
+
+/// What `sign` needs to know of the request to be.
+pub struct Unsigned<'a> {
+    /// The method that will be used.
+    pub method: &'a http::Method,
+    /// Path and query that will be used, as in the request line.
+    pub target: &'a str,
+    /// The body's `Content-Type`, if any.
+    pub content_type: Option<&'a str>,
+    /// The body.
+    pub body: &'a Bytes,
+    /// The provider's id of the event where the scheme puts it into a header; made up where absent.
+    pub id: Option<&'a str>,
+    /// The event type where the scheme puts it into a header.
+    pub event: Option<&'a str>,
+    /// The time to sign.
+    pub at: Timestamp,
+}
+
+/// Why a signature cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotSign(pub String);
+
+/// A realistic event of a preset, for `send` and `dev`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its event type.
+    pub event: String,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+    /// Its `Content-Type`.
+    pub content_type: String,
+    /// Further headers that the provider sends with it, unsigned ones (`X-GitHub-Event`).
+    pub headers: Vec<(String, String)>,
+}
+
+/// A compiled preset together with one source's options. Immutable; shared by all requests of the source.
+pub struct Provider {
+    plan: Plan,
+    facts: Facts,
+    preset: Preset,
+    options: Options,
+}
+
+impl Provider {
+    /// Compiles a preset; every problem at once. Those of the preset's own fields are at `/verify/…`.
+    pub fn compile(preset: &Preset, options: &Options) -> Result<Self, Vec<Problem>> {
+        let (plan, problems) = Plan::compile(preset, options);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            facts: Facts::new(preset, options, &plan),
+            plan,
+            preset: preset.clone(),
+            options: options.clone(),
+        })
+    }
+
+    /// What is known of this provider beside its signature.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Compiles the secrets, newest first; every problem at once (`at` is `/0`, `/1`, …).
+    pub fn keys(&self, secrets: &[KeyText]) -> Result<Keys, Vec<Problem>> {
+        Keys::compile(self.plan.algorithm, self.plan.key, secrets)
+    }
+
+    /// Refuses what the headers alone can refuse: a missing, doubled or malformed signature, timestamp or id, a wrong token.
+    /// Never the time.
+    pub fn begin(&self, head: &Parts, keys: &Keys) -> Result<Verifier, Refusal> {
+        Verifier::begin(&self.plan, head, keys)
+    }
+
+    /// Feeds one frame of the body as it arrives.
+    pub fn update(&self, verifier: &mut Verifier, frame: &Bytes) {
+        verifier.update(frame);
+    }
+
+    /// The verdict over the whole request: signature first, then time. The envelope's frames must be those that were fed.
+    pub fn finish(
+        &self,
+        verifier: Verifier,
+        envelope: Envelope<'_>,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Finding, Refusal> {
+        verifier.finish(&self.plan, envelope, keys, now)
+    }
+
+    /// `begin`, `update` and `finish` in one, for a request that is whole already.
+    pub fn verify(&self, envelope: Envelope<'_>, keys: &Keys, now: Timestamp) -> Result<Finding, Refusal> {
+        let mut verifier = self.begin(envelope.head, keys)?;
+        for frame in envelope.body.iter() {
+            self.update(&mut verifier, frame);
+        }
+        self.finish(verifier, envelope, keys, now)
+    }
+
+    /// Sentences for an operator on why a request was refused: what it would have matched with, what is missing. Costs many
+    /// verifications, changes no verdict, and never holds an expected signature or a byte of a secret.
+    pub fn diagnose(
+        &self,
+        secrets: &[KeyText],
+        envelope: Envelope<'_>,
+        now: Timestamp,
+        refusal: &Refusal,
+    ) -> Vec<String> {
+        diagnose::diagnose(self, secrets, envelope, now, refusal)
+    }
+
+    /// The headers that this provider would send for this body, in order.
+    pub fn sign(&self, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
+        sign::headers(&self.plan, request, keys)
+    }
+
+    /// The identities of the delivery that bears this signed id; empty where an id alone identifies nothing.
+    pub fn identities_of(&self, id: &str) -> Vec<Identity> {
+        identity::of_id(&self.plan, id.as_bytes())
+    }
+
+    /// Does verification, id or event read this header?
+    pub fn reads_header(&self, name: &HeaderName) -> bool {
+        self.facts.read_headers.contains(name)
+    }
+
+    /// Realistic events, from the preset's file.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.preset.samples.iter().map(Sample::from).collect()
+    }
+}
+
+impl From<&preset::SampleRule> for Sample {
+    fn from(rule: &preset::SampleRule) -> Self {
+        Self {
+            event: rule.event.clone(),
+            body: Bytes::from(rule.body.clone().into_bytes()),
+            content_type: rule
+                .content_type
+                .clone()
+                .unwrap_or_else(|| "application/json".to_owned()),
+            headers: rule
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
+    }
+}
+
+/// What `hookward providers` prints: every embedded preset, sorted by name.
+pub fn listings() -> Vec<Listing> {
+    names().filter_map(preset).map(Preset::listing).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! What is known of a provider beside its signature, for the pipeline, `check` and `hookward providers`.
+
+use super::{
+    Options, Preset, Tolerance, Window,
+    plan::Plan,
+    preset::{Covers, NewId},
+};
+use http::{HeaderName, Method};
+use serde::Serialize;
+use std::time::Duration;
+
+/// The window where neither source nor preset nor `defaults` names one.
+const BUILT_IN: Tolerance = Tolerance {
+    past: Duration::from_mins(5),
+    future: Duration::from_mins(5),
+};
+
+/// What is known of a provider beside its signature.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own; no two make a state"
+)]
+pub struct Facts {
+    /// The preset's name (`Hookward-Provider`).
+    pub name: String,
+    /// Methods that it sends events with (POST; Twilio also GET).
+    pub methods: Vec<Method>,
+    /// Methods of its handshakes (GET for Meta).
+    pub handshake_methods: Vec<Method>,
+    /// Its own limit of a body, bytes.
+    pub max_body: Option<u64>,
+    /// The window in force for its signed time; `None`: no time is signed, or `off`.
+    pub tolerance: Option<Tolerance>,
+    /// Does it sign a time at all?
+    pub signs_time: bool,
+    /// Is each attempt freshly signed, documented so?
+    pub resigns: bool,
+    /// How long to remember a delivery.
+    pub keep: Option<Duration>,
+    /// Does it retry by itself?
+    pub automatic_retries: bool,
+    /// How long it waits for an answer.
+    pub deadline: Option<Duration>,
+    /// Meaning of known content under a new unsigned id.
+    pub new_id: NewId,
+    /// Does a source of this provider have a replay ledger when the configuration is silent?
+    pub ledger: bool,
+    /// Is the credential itself the proof (token, basic, JWT): it is kept from destinations other than the plain upstream.
+    pub credential_headers: Vec<HeaderName>,
+    /// Query parameters that bear the credential.
+    pub credential_query: Vec<String>,
+    /// Every header that verification, id or event read: a request may not name one in `Connection`.
+    pub read_headers: Vec<HeaderName>,
+    /// Body of all own answers, where the provider insists on one.
+    pub own_body: Option<String>,
+    /// Does it sign the URL (needs `public_url`)?
+    pub signs_url: bool,
+    /// Does it need secrets at all (`none` does not)?
+    pub needs_secrets: bool,
+    /// What its signature covers.
+    pub covers: Covers,
+}
+
+/// A preset as `hookward providers` lists it.
+#[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "it is a row of a table")]
+pub struct Listing {
+    /// The preset's name.
+    pub name: String,
+    /// The provider's name as people write it.
+    pub title: String,
+    /// Its algorithm.
+    pub scheme: &'static str,
+    /// What the signature covers.
+    pub covers: Covers,
+    /// What is signed, as templates.
+    pub signs: Vec<String>,
+    /// Where the signature stands.
+    pub signature: Vec<String>,
+    /// Where the signed time stands.
+    pub timestamp: Option<String>,
+    /// The window of the signed time: past, seconds.
+    pub tolerance_seconds: Option<u64>,
+    /// Where the id stands.
+    pub id: Vec<String>,
+    /// Does the signature cover the id?
+    pub id_signed: bool,
+    /// Where the event type stands.
+    pub event: Vec<String>,
+    /// Is every attempt freshly signed?
+    pub resigns: bool,
+    /// Does it retry by itself?
+    pub retries: bool,
+    /// How long a delivery is remembered, seconds.
+    pub keep_seconds: Option<u64>,
+    /// How long it waits for an answer, milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Its own limit of a body, bytes.
+    pub max_body: Option<u64>,
+    /// Does it need `public_url`?
+    pub needs_public_url: bool,
+    /// Names of the `settings` that it knows.
+    pub settings: Vec<String>,
+    /// Is a handshake answered?
+    pub handshake: bool,
+    /// How the signature is proven.
+    pub proof: String,
+    /// Facts that nobody has checked against the documentation.
+    pub unverified: Vec<String>,
+    /// The provider's documentation.
+    pub docs: String,
+    /// How to set it up.
+    pub setup: String,
+    /// Event types of its samples.
+    pub samples: Vec<String>,
+}
+
+impl Facts {
+    pub(super) fn new(preset: &Preset, options: &Options, plan: &Plan) -> Self {
+        let bare = preset.algorithm.is_bare();
+        let (credential_headers, credential_query) = if bare || preset.algorithm.is_jwt() {
+            plan.credential_places()
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let named_id = options.id.is_some();
+        Self {
+            name: preset.name.clone(),
+            methods: plan.methods.clone(),
+            handshake_methods: Vec::new(),
+            max_body: preset.max_body.map(|size| size.0),
+            tolerance: plan.time.as_ref().and_then(|time| time.window),
+            signs_time: plan.time.is_some(),
+            resigns: preset.retries.resigns,
+            keep: preset.retries.keep.map(|span| span.0),
+            automatic_retries: preset.retries.automatic.unwrap_or(true),
+            deadline: preset.retries.deadline.map(|span| span.0),
+            new_id: preset.on_new_id,
+            ledger: named_id || !(preset.answer_is_command || bare && preset.id.is_none()),
+            credential_headers,
+            credential_query,
+            read_headers: plan.read_headers(),
+            own_body: preset.answers.clone(),
+            signs_url: plan.signs_url,
+            needs_secrets: preset.algorithm != super::preset::Algorithm::None,
+            covers: plan.covers,
+        }
+    }
+}
+
+impl Preset {
+    /// The facts of the preset alone, without a source's options.
+    pub fn facts(&self) -> Facts {
+        let options = Options::default();
+        Facts::new(self, &options, &Plan::compile(self, &options).0)
+    }
+
+    /// Is there an `id` whose value the signature covers? Facts of the preset alone.
+    pub fn signs_id(&self) -> bool {
+        Plan::compile(self, &Options::default()).0.id.iter().any(|id| id.signed)
+    }
+
+    /// The preset as `hookward providers` lists it.
+    pub fn listing(&self) -> Listing {
+        let options = Options::default();
+        let (plan, _) = Plan::compile(self, &options);
+        let facts = Facts::new(self, &options, &plan);
+        let texts = |texts: Option<&super::preset::OneOrMany>| texts.map(|texts| texts.0.clone()).unwrap_or_default();
+        Listing {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            scheme: self.algorithm.as_str(),
+            covers: plan.covers,
+            signs: plan.signs(self),
+            signature: texts(self.signature.as_ref().map(|rule| &rule.from)),
+            timestamp: self.timestamp.as_ref().map(|rule| rule.from.clone()),
+            tolerance_seconds: facts.tolerance.map(|window| window.past.as_secs()),
+            id: texts(self.id.as_ref().map(|rule| &rule.from)),
+            id_signed: plan.id.iter().any(|id| id.signed),
+            event: texts(self.event.as_ref().map(|rule| &rule.from)),
+            resigns: facts.resigns,
+            retries: facts.automatic_retries,
+            keep_seconds: facts.keep.map(|keep| keep.as_secs()),
+            deadline_ms: facts
+                .deadline
+                .map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
+            max_body: facts.max_body,
+            needs_public_url: facts.signs_url,
+            settings: plan.settings.iter().cloned().collect(),
+            handshake: !self.challenge.is_empty(),
+            proof: self.proof.clone(),
+            unverified: self.unverified.clone(),
+            docs: self.docs.clone(),
+            setup: self.setup.clone(),
+            samples: self.samples.iter().map(|sample| sample.event.clone()).collect(),
+        }
+    }
+}
+
+/// The window in force: the source's, else the preset's, else the default.
+pub(super) fn window(preset: Option<Tolerance>, options: &Options) -> Option<Tolerance> {
+    let chosen = options
+        .tolerance
+        .or_else(|| preset.map(Window::Within))
+        .or(options.default_tolerance)
+        .unwrap_or(Window::Within(BUILT_IN));
+    match chosen {
+        Window::Off => None,
+        Window::Within(tolerance) => Some(tolerance),
+    }
+}

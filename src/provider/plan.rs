@@ -1,0 +1,191 @@
+//! A preset and a source's options compiled into what a request is held against; every problem at once.
+
+mod check;
+mod draft;
+mod known;
+mod proof;
+
+use super::{
+    Options, Preset, Problem, Tolerance,
+    field::{Field, Place},
+    handshake::Challenge,
+    pick::Pointers,
+    preset::{Algorithm, Covers, Encoded, KeyRule, Unit, Unless},
+    signature::Signature,
+    template::{Piece, Template},
+    url::PublicUrl,
+};
+use http::{HeaderName, Method};
+use std::collections::BTreeSet;
+
+/// A compiled preset.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is derived once, to be read on every request"
+)]
+pub struct Plan {
+    pub algorithm: Algorithm,
+    pub key: KeyRule,
+    /// Where signatures stand; `None` for `none` only.
+    pub signature: Option<Signature>,
+    /// What may be signed.
+    pub templates: Vec<Template>,
+    /// Where the body stands in the only template, if it can be hashed as it arrives.
+    pub streams_at: Option<usize>,
+    pub time: Option<Time>,
+    pub body_hash: Option<BodyHash>,
+    pub require: Vec<(Field, Template)>,
+    /// The elements of a batch, each of which is verified: pointers and their slot.
+    pub each: Option<(Pointers, usize)>,
+    /// Pointers that verification reads, within each element where there are elements.
+    pub proof: Pointers,
+    /// Pointers that are read in a verified body.
+    pub known: Pointers,
+    /// Pointers into a JWT's claims.
+    pub claims: Pointers,
+    pub id: Vec<Id>,
+    pub event: Vec<Field>,
+    pub action: Option<Field>,
+    pub tenant: Vec<Field>,
+    pub repeatable: Vec<Repeat>,
+    pub challenges: Vec<Challenge>,
+    /// Signed fields outside the body that enter a body's identity.
+    pub signed_fields: Vec<Field>,
+    /// The method is signed.
+    pub signs_method: bool,
+    pub signs_url: bool,
+    pub covers: Covers,
+    /// The identity always needs the body's digest, so it is taken as the body arrives.
+    pub digests_body: bool,
+    /// A template signs the form, sorted.
+    pub signs_form: bool,
+    /// The body is read as JSON or as a form while verifying, or as a form afterwards.
+    pub reads_body: bool,
+    /// The window for a JWT's `exp` and `nbf`; `None`: off.
+    pub leeway: Option<Tolerance>,
+    pub base: Option<PublicUrl>,
+    pub methods: Vec<Method>,
+    /// Names of the settings that it knows.
+    pub settings: BTreeSet<String>,
+}
+
+/// The signed time.
+pub struct Time {
+    pub field: Field,
+    pub unit: Unit,
+    /// `None`: off.
+    pub window: Option<Tolerance>,
+}
+
+/// A signed digest of the body.
+pub struct BodyHash {
+    pub field: Field,
+    pub encoding: Encoded,
+    pub unless: Option<Unless>,
+}
+
+/// A place of the id.
+pub struct Id {
+    pub field: Field,
+    pub signed: bool,
+    pub role: Role,
+}
+
+/// What an id is to the replay key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The key.
+    Key,
+    /// The key, unless it contains this separator, which would make the signed text ambiguous: then the body enters too.
+    KeyUnless(Vec<u8>),
+    /// Part of the key beside the body.
+    WithBody,
+    /// A field of the record.
+    Record,
+}
+
+/// An event whose body may repeat.
+pub struct Repeat {
+    pub event: String,
+    pub slots: Vec<usize>,
+}
+
+impl Plan {
+    /// Compiles; what could not be understood is left out and reported.
+    pub fn compile(preset: &Preset, options: &Options) -> (Self, Vec<Problem>) {
+        let (mut plan, problems) = draft::Draft::new(preset, options).compile();
+        plan.reads_body = plan.needs_whole_body();
+        (plan, problems)
+    }
+
+    /// Is the body read as JSON or as a form while verifying, or as a form afterwards?
+    fn needs_whole_body(&self) -> bool {
+        !self.proof.is_empty() || self.each.is_some() || self.reads_form()
+    }
+
+    fn reads_form(&self) -> bool {
+        let mut form = self.signs_form;
+        self.fields(|field| form |= matches!(field.place, Place::Form(_)));
+        form
+    }
+
+    /// Every header that is read.
+    pub fn read_headers(&self) -> Vec<HeaderName> {
+        let mut headers = BTreeSet::new();
+        self.fields(|field| {
+            if let Some(name) = field.header() {
+                headers.insert(name.as_str().to_owned());
+            }
+        });
+        headers
+            .iter()
+            .map(|name| HeaderName::from_bytes(name.as_bytes()).expect("it was a header name"))
+            .collect()
+    }
+
+    fn fields(&self, mut take: impl FnMut(&Field)) {
+        let pieces = self.templates.iter().flat_map(|template| &template.pieces);
+        let signed = pieces.filter_map(|piece| match piece {
+            Piece::Field(field) => Some(field),
+            _ => None,
+        });
+        self.signature
+            .iter()
+            .flat_map(|signature| &signature.from)
+            .chain(signed)
+            .chain(self.time.iter().map(|time| &time.field))
+            .chain(self.body_hash.iter().map(|hash| &hash.field))
+            .chain(self.require.iter().map(|(field, _)| field))
+            .chain(self.id.iter().map(|id| &id.field))
+            .chain(&self.event)
+            .chain(&self.action)
+            .chain(&self.tenant)
+            .for_each(&mut take);
+    }
+
+    /// Headers and query parameters in which the credential travels.
+    pub fn credential_places(&self) -> (Vec<HeaderName>, Vec<String>) {
+        let (mut headers, mut query) = (Vec::new(), Vec::new());
+        for field in self.signature.iter().flat_map(|signature| &signature.from) {
+            match &field.place {
+                Place::Header(name) => headers.push(name.clone()),
+                Place::Query(name) => query.push(name.clone()),
+                _ => {}
+            }
+        }
+        (headers, query)
+    }
+
+    /// What is signed, in words for people.
+    pub fn signs(&self, preset: &Preset) -> Vec<String> {
+        match &preset.signed {
+            Some(signed) => signed.0.clone(),
+            None if self.algorithm.is_bare() => Vec::new(),
+            None if self.algorithm.is_jwt() => vec!["the token's claims".to_owned()],
+            None => vec!["{body}".to_owned()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

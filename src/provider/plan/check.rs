@@ -1,0 +1,201 @@
+//! What a plan must not be: rules across fields.
+
+use super::{Plan, draft::Draft};
+use crate::provider::{
+    field::Place,
+    preset::{Algorithm, KeyRule},
+    template::Piece,
+};
+
+impl Draft<'_> {
+    pub(super) fn check(&mut self, plan: &Plan) {
+        self.check_signature(plan);
+        self.check_key();
+        self.check_templates(plan);
+        self.check_places(plan);
+        self.check_settings(plan);
+        if let Some(stated) = self.preset.covers
+            && stated > plan.covers
+        {
+            self.problem(
+                "/verify/covers",
+                "the signature covers less than that",
+                Some("leave `covers` out: it is derived from what is signed"),
+            );
+        }
+    }
+
+    fn check_signature(&mut self, plan: &Plan) {
+        let none = plan.algorithm == Algorithm::None;
+        if none && self.preset.signature.is_some() {
+            self.problem(
+                "/verify/signature",
+                "`algorithm: none` verifies nothing, so there is no signature",
+                None,
+            );
+        }
+        if !none && self.preset.signature.is_none() {
+            self.problem(
+                "/verify/signature",
+                "it must say where the signature stands",
+                Some("`signature: {from: header:X-Signature}`"),
+            );
+        }
+        if let Some(signature) = &plan.signature
+            && signature
+                .from
+                .iter()
+                .any(|field| matches!(field.place, Place::Claim(_) | Place::Part(_)))
+        {
+            self.problem(
+                "/verify/signature/from",
+                "a signature stands in a header, the body or the query",
+                None,
+            );
+        }
+        if none && self.preset.timestamp.is_some() {
+            self.problem("/verify/timestamp", "`algorithm: none` signs no time", None);
+        }
+    }
+
+    fn check_key(&mut self) {
+        let (algorithm, key) = (self.preset.algorithm, self.preset.key);
+        let public = matches!(key, KeyRule::Whpk | KeyRule::Spki | KeyRule::Pem | KeyRule::Jwk);
+        let fits = if algorithm.is_asymmetric() {
+            public || matches!(key, KeyRule::Hex | KeyRule::Base64)
+        } else {
+            !public
+        };
+        if !fits {
+            let message = format!("{} does not take a key of this kind", algorithm.as_str());
+            let hint = if algorithm.is_asymmetric() {
+                "hex, base64, whpk, spki, pem or jwk: a public key"
+            } else {
+                "utf8, base64, hex, whsec or sha1: a shared secret"
+            };
+            self.problem("/verify/key", message, Some(hint));
+        }
+    }
+
+    fn check_templates(&mut self, plan: &Plan) {
+        let digest = plan.algorithm.is_plain_digest();
+        for (index, template) in plan.templates.iter().enumerate() {
+            let at = if plan.templates.len() == 1 {
+                "/verify/signed".to_owned()
+            } else {
+                format!("/verify/signed/{index}")
+            };
+            let secret = template.has(|piece| matches!(piece, Piece::Secret));
+            if digest && !secret {
+                self.problem(
+                    &at,
+                    "a plain digest proves nothing unless `{secret}` is in its text",
+                    None,
+                );
+            }
+            if secret && !digest {
+                self.problem(&at, "`{secret}` belongs into plain digests only", None);
+            }
+            if template
+                .pieces
+                .iter()
+                .all(|piece| matches!(piece, Piece::Literal(_) | Piece::Secret))
+            {
+                self.problem(&at, "it signs nothing of the request", None);
+            }
+            if template.has(|piece| matches!(piece, Piece::Timestamp)) && self.preset.timestamp.is_none() {
+                self.problem(&at, "`{timestamp}` needs the field `timestamp`", None);
+            }
+            let bodies = template
+                .pieces
+                .iter()
+                .filter(|piece| matches!(piece, Piece::Body))
+                .count();
+            if bodies > 1 {
+                self.problem(&at, "`{body}` may stand there once", None);
+            }
+        }
+        if let Some(time) = &plan.time
+            && !plan.algorithm.is_jwt()
+            && !covers_time(plan, &time.field)
+        {
+            self.problem(
+                "/verify/timestamp",
+                "the signature does not cover this time, so anybody could refresh it",
+                Some("put `{timestamp}` into `signed`, as the provider does"),
+            );
+        }
+    }
+
+    fn check_places(&mut self, plan: &Plan) {
+        let jwt = plan.algorithm.is_jwt();
+        let claims = [
+            ("/verify/timestamp/from", plan.time.as_ref().map(|time| &time.field)),
+            (
+                "/verify/body_hash/from",
+                plan.body_hash.as_ref().map(|hash| &hash.field),
+            ),
+        ];
+        for (at, field) in claims {
+            if field.is_some_and(|field| matches!(field.place, Place::Claim(_))) && !jwt {
+                self.problem(at, "claims are part of a JWT, and the algorithm is none", None);
+            }
+        }
+        if let Some(hash) = &plan.body_hash {
+            let covered = match hash.field.place {
+                Place::Claim(_) => true,
+                Place::Query(_) => plan.signs_url,
+                _ => false,
+            };
+            if !covered {
+                self.problem(
+                    "/verify/body_hash/from",
+                    "the signature does not cover this digest",
+                    Some("`query:NAME` of a signed URL, or `claim:NAME` of a JWT"),
+                );
+            }
+        }
+        if plan.each.is_some() && plan.streams_at.is_some() {
+            self.problem(
+                "/verify/each",
+                "each element has a signature of its own, so `signed` cannot be the body",
+                None,
+            );
+        }
+    }
+
+    fn check_settings(&mut self, plan: &Plan) {
+        let unknown: Vec<String> = self
+            .options
+            .settings
+            .keys()
+            .filter(|name| !plan.settings.contains(*name))
+            .cloned()
+            .collect();
+        for name in unknown {
+            let known = plan.settings.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+            let hint = if known.is_empty() {
+                "it has no settings".to_owned()
+            } else {
+                format!("it knows {}", known.join(", "))
+            };
+            self.problem(
+                &format!("/settings/{name}"),
+                format!("this provider knows no setting `{name}`"),
+                Some(&hint),
+            );
+        }
+    }
+}
+
+/// Is the time part of what is signed?
+fn covers_time(plan: &Plan, field: &crate::provider::field::Field) -> bool {
+    let in_body =
+        matches!(field.place, Place::Json(_) | Place::Form(_)) && plan.covers == crate::provider::preset::Covers::Body;
+    in_body
+        || (!plan.templates.is_empty()
+            && plan
+                .templates
+                .iter()
+                .all(|template| template.has(|piece| matches!(piece, Piece::Timestamp)) || template.has_field(field)))
+}

@@ -1,0 +1,221 @@
+//! The compilation of a plan, field by field.
+
+use super::{BodyHash, Plan, Role, known};
+use crate::provider::{
+    Options, Preset, Problem, facts,
+    field::Field,
+    pick::Pointers,
+    preset::OneOrMany,
+    template::{Piece, Template},
+    url::PublicUrl,
+};
+use http::Method;
+use std::collections::BTreeSet;
+
+/// A plan in the making.
+pub struct Draft<'a> {
+    pub(super) preset: &'a Preset,
+    pub(super) options: &'a Options,
+    pub(super) problems: Vec<Problem>,
+    pub(super) proof: Pointers,
+    pub(super) known: Pointers,
+    pub(super) claims: Pointers,
+    pub(super) settings: BTreeSet<String>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(preset: &'a Preset, options: &'a Options) -> Self {
+        Self {
+            preset,
+            options,
+            problems: Vec::new(),
+            proof: Pointers::default(),
+            known: Pointers::default(),
+            claims: Pointers::default(),
+            settings: BTreeSet::new(),
+        }
+    }
+
+    pub fn compile(mut self) -> (Plan, Vec<Problem>) {
+        let preset = self.preset;
+        let signature = self.signature();
+        let templates = self.templates();
+        let streams_at = match &templates[..] {
+            [one]
+                if !preset.algorithm.is_asymmetric()
+                    && !preset.algorithm.is_jwt()
+                    && !preset.algorithm.is_plain_digest() =>
+            {
+                one.streams_at()
+            }
+            _ => None,
+        };
+        let time = self.time();
+        // A time from the body is known too late to hash the body behind it.
+        let streams_at = streams_at.filter(|_| {
+            time.as_ref().is_none_or(|time| time.field.in_head())
+                || !templates[0].has(|piece| matches!(piece, Piece::Timestamp))
+        });
+        let body_hash = preset.body_hash.as_ref().and_then(|rule| {
+            let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
+            Some(BodyHash {
+                field,
+                encoding: rule.encoding,
+                unless: rule.unless,
+            })
+        });
+        let require = self.require();
+        let each = self.each();
+        let covers = self.covers(&templates, body_hash.is_some(), each.is_some());
+        let id = self.ids(&templates, covers, body_hash.is_some());
+        let (event, action) = self.events(&templates, covers);
+        let tenant = preset
+            .tenant
+            .as_ref()
+            .map(|names| self.known_fields("/verify/tenant", names))
+            .unwrap_or_default();
+        let repeatable = self.repeatable();
+        let challenges = self.challenges();
+        let signs_url = templates.iter().any(Template::has_url) || require.iter().any(|(_, value)| value.has_url());
+        let base = self.base(signs_url);
+        let signs_form = templates
+            .iter()
+            .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted)));
+        let leeway = match &time {
+            Some(time) => time.window,
+            None => facts::window(None, self.options),
+        };
+        let plan = Plan {
+            algorithm: preset.algorithm,
+            key: preset.key,
+            signed_fields: known::signed_fields(&templates, time.as_ref()),
+            signs_method: templates
+                .iter()
+                .any(|template| template.has(|piece| matches!(piece, Piece::Method))),
+            digests_body: !preset.algorithm.is_bare()
+                && !id.iter().any(|id| matches!(id.role, Role::Key | Role::KeyUnless(_))),
+            methods: self.methods(),
+            each,
+            signature,
+            templates,
+            streams_at,
+            time,
+            body_hash,
+            require,
+            id,
+            event,
+            action,
+            tenant,
+            repeatable,
+            challenges,
+            signs_url,
+            covers,
+            base,
+            signs_form,
+            // Known once the plan is whole.
+            reads_body: true,
+            leeway,
+            proof: self.proof.clone(),
+            known: self.known.clone(),
+            claims: self.claims.clone(),
+            settings: std::mem::take(&mut self.settings),
+        };
+        self.check(&plan);
+        (plan, self.problems)
+    }
+
+    pub(super) fn problem(&mut self, at: &str, message: impl Into<String>, hint: Option<&str>) {
+        self.problems.push(Problem {
+            at: at.to_owned(),
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+        });
+    }
+
+    pub(super) fn proof_field(&mut self, at: &str, text: &str) -> Option<Field> {
+        let parsed = Field::parse(text, &mut self.proof, &mut self.claims);
+        self.kept(at, parsed)
+    }
+
+    pub(super) fn known_field(&mut self, at: &str, text: &str) -> Option<Field> {
+        let parsed = Field::parse(text, &mut self.known, &mut self.claims);
+        self.kept(at, parsed)
+    }
+
+    pub(super) fn known_fields(&mut self, at: &str, names: &OneOrMany) -> Vec<Field> {
+        let single = names.0.len() == 1;
+        let mut fields = Vec::new();
+        for (index, name) in names.0.iter().enumerate() {
+            let at = if single { at.to_owned() } else { format!("{at}/{index}") };
+            fields.extend(self.known_field(&at, name));
+        }
+        fields
+    }
+
+    pub(super) fn kept<T>(&mut self, at: &str, parsed: Result<T, String>) -> Option<T> {
+        parsed.map_err(|message| self.problem(at, message, None)).ok()
+    }
+
+    pub(super) fn template(&mut self, at: &str, text: &str) -> Template {
+        let (proof, claims, settings) = (&mut self.proof, &mut self.claims, &mut self.settings);
+        let given = &self.options.settings;
+        let mut missing = None;
+        let parsed = Template::parse(
+            text,
+            |name| Field::parse(name, proof, claims),
+            |name| {
+                settings.insert(name.to_owned());
+                Ok(given.get(name).cloned().unwrap_or_else(|| {
+                    missing = Some(name.to_owned());
+                    String::new()
+                }))
+            },
+        );
+        if let Some(name) = missing {
+            self.problem(
+                &format!("/settings/{name}"),
+                format!("this provider needs `settings.{name}`"),
+                Some("its page at the provider shows the value"),
+            );
+        }
+        self.kept(at, parsed).unwrap_or_default()
+    }
+
+    fn base(&mut self, signs_url: bool) -> Option<PublicUrl> {
+        match &self.options.public_url {
+            Some(text) => {
+                let parsed = PublicUrl::parse(text).map_err(|why| format!("`{text}` is not a public URL: {why}"));
+                self.kept("/public_url", parsed)
+            }
+            None if signs_url => {
+                self.problem(
+                    "/public_url",
+                    "this provider signs the URL, so it must be known as the provider sees it",
+                    Some("write `public_url: https://hooks.example.com`, exactly the scheme and host entered at the provider"),
+                );
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn methods(&mut self) -> Vec<Method> {
+        let mut methods = Vec::new();
+        for (index, name) in self.preset.methods.iter().enumerate() {
+            match Method::from_bytes(name.as_bytes()) {
+                Ok(method) if matches!(name.as_str(), "POST" | "GET" | "PUT" | "PATCH" | "DELETE") => {
+                    methods.push(method);
+                }
+                _ => self.problem(
+                    &format!("/verify/methods/{index}"),
+                    format!("`{name}` is not a method that webhooks use"),
+                    Some("POST, GET, PUT, PATCH or DELETE"),
+                ),
+            }
+        }
+        if methods.is_empty() {
+            methods.push(Method::POST);
+        }
+        methods
+    }
+}

@@ -1,0 +1,189 @@
+//! The part of a plan that verification needs: signature, templates, time, and what they cover.
+
+use super::{Time, draft::Draft};
+use crate::provider::{
+    Tolerance, facts,
+    field::{Field, Place},
+    pick::Pointers,
+    preset::{Covers, OneOrMany, SignatureRule, TimestampRule},
+    signature::Signature,
+    template::{Piece, Template},
+};
+
+/// Templates that are tried at most: each costs a MAC over the body.
+const MAX_TEMPLATES: usize = 4;
+
+impl Draft<'_> {
+    pub(super) fn signature(&mut self) -> Option<Signature> {
+        let rule = self.preset.signature.as_ref()?;
+        let (from, prefix) = self.moved(rule);
+        let mut fields = Vec::new();
+        for (index, name) in from.0.iter().enumerate() {
+            let at = if from.0.len() == 1 {
+                String::new()
+            } else {
+                format!("/{index}")
+            };
+            fields.extend(self.proof_field(&format!("/verify/signature/from{at}"), name));
+        }
+        let split = rule.split.as_deref().and_then(|split| {
+            if let [byte] = split.as_bytes() {
+                return Some(*byte);
+            }
+            self.problem(
+                "/verify/signature/split",
+                "the separator must be one ASCII character",
+                None,
+            );
+            None
+        });
+        let template = self.template("/verify/signature/prefix", &prefix);
+        let prefix = match &template.pieces[..] {
+            [] => Vec::new(),
+            [Piece::Literal(bytes)] => bytes.clone(),
+            _ => {
+                self.problem(
+                    "/verify/signature/prefix",
+                    "a prefix may hold `{config.NAME}` only",
+                    None,
+                );
+                Vec::new()
+            }
+        };
+        if fields.is_empty() {
+            return None;
+        }
+        Some(Signature {
+            from: fields,
+            split,
+            prefix,
+            encoding: rule.encoding,
+        })
+    }
+
+    /// Where a movable credential stands by the source's settings: elsewhere than in `Authorization` it is bare.
+    pub(super) fn moved(&mut self, rule: &SignatureRule) -> (OneOrMany, String) {
+        let preset = (rule.from.clone(), rule.prefix.clone());
+        if !rule.movable {
+            return preset;
+        }
+        self.settings.extend(["header".to_owned(), "query".to_owned()]);
+        match (self.options.settings.get("header"), self.options.settings.get("query")) {
+            (None, None) => preset,
+            (Some(_), Some(_)) => {
+                self.problem("/settings/query", "say `header` or `query`, not both", None);
+                preset
+            }
+            (Some(header), None) if header.eq_ignore_ascii_case("authorization") => preset,
+            (Some(header), None) => (OneOrMany(vec![format!("header:{header}")]), String::new()),
+            (None, Some(query)) => (OneOrMany(vec![format!("query:{query}")]), String::new()),
+        }
+    }
+
+    pub(super) fn templates(&mut self) -> Vec<Template> {
+        let bare = self.preset.algorithm.is_bare() || self.preset.algorithm.is_jwt();
+        let Some(signed) = &self.preset.signed else {
+            return if bare {
+                Vec::new()
+            } else {
+                vec![self.template("/verify/signed", "{body}")]
+            };
+        };
+        if bare {
+            let message = format!("`signed` means nothing with {}", self.preset.algorithm.as_str());
+            self.problem("/verify/signed", message, None);
+            return Vec::new();
+        }
+        if signed.0.len() > MAX_TEMPLATES {
+            let message = format!("at most {MAX_TEMPLATES} alternatives: each one costs a signature over the body");
+            self.problem("/verify/signed", message, None);
+        }
+        let single = signed.0.len() == 1;
+        let compiled = signed.0.iter().take(MAX_TEMPLATES).enumerate();
+        compiled
+            .map(|(index, text)| {
+                let at = if single { String::new() } else { format!("/{index}") };
+                self.template(&format!("/verify/signed{at}"), text)
+            })
+            .collect()
+    }
+
+    pub(super) fn time(&mut self) -> Option<Time> {
+        let rule: &TimestampRule = self.preset.timestamp.as_ref()?;
+        let field = self.proof_field("/verify/timestamp/from", &rule.from)?;
+        let own = rule.tolerance.map(|past| Tolerance {
+            past: past.0,
+            future: rule.future.unwrap_or(past).0,
+        });
+        Some(Time {
+            field,
+            unit: rule.unit,
+            window: facts::window(own, self.options),
+        })
+    }
+
+    pub(super) fn require(&mut self) -> Vec<(Field, Template)> {
+        let rules = self.preset.require.iter();
+        rules
+            .filter_map(|(name, value)| {
+                let at = format!("/verify/require/{}", name.replace('~', "~0").replace('/', "~1"));
+                let field = self.proof_field(&at, name)?;
+                Some((field, self.template(&at, value)))
+            })
+            .collect()
+    }
+
+    pub(super) fn each(&mut self) -> Option<(Pointers, usize)> {
+        let pointer = self.preset.each.as_ref()?;
+        let mut pointers = Pointers::default();
+        if !pointer.split('/').any(|token| token == "*") {
+            self.problem("/verify/each", "it must name every element of a list with `*`", None);
+        }
+        let slot = pointers.add(pointer);
+        self.kept("/verify/each", slot).map(|slot| (pointers, slot))
+    }
+
+    /// What the signature covers by what is signed.
+    pub(super) fn covers(&self, templates: &[Template], body_hash: bool, each: bool) -> Covers {
+        let algorithm = self.preset.algorithm;
+        if algorithm.is_bare() {
+            return Covers::Nothing;
+        }
+        if algorithm.is_jwt() {
+            return if body_hash { Covers::Body } else { Covers::Nothing };
+        }
+        if each {
+            return Covers::Fields;
+        }
+        if templates.iter().all(Template::has_body) {
+            return Covers::Body;
+        }
+        let some = templates
+            .iter()
+            .all(|one| one.has(|piece| matches!(piece, Piece::Field(_) | Piece::Url(_))));
+        if some { Covers::Fields } else { Covers::Nothing }
+    }
+
+    pub(super) fn is_signed(&self, field: &Field, templates: &[Template], covers: Covers, body_hash: bool) -> bool {
+        if self.preset.algorithm.is_bare() {
+            return false;
+        }
+        if self.preset.algorithm.is_jwt() {
+            return match field.place {
+                Place::Claim(_) => true,
+                Place::Json(_) | Place::Form(_) => body_hash,
+                _ => false,
+            };
+        }
+        let named = !templates.is_empty() && templates.iter().all(|template| template.has_field(field));
+        match field.place {
+            Place::Json(_) | Place::Form(_) => covers == Covers::Body || named,
+            Place::Query(_) => {
+                let whole = |piece: &Piece| matches!(piece, Piece::Url(form) if *form != crate::provider::url::Form::WithoutQuery);
+                named || (!templates.is_empty() && templates.iter().all(|template| template.has(whole)))
+            }
+            Place::Header(_) => named,
+            Place::Claim(_) | Place::Part(_) => false,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
+
+mod quantity;
+mod scheme;
+mod written;
+
+pub use quantity::{Size, Span};
+pub use scheme::{Algorithm, KeyRule};
+pub use written::{Chosen, OneOrMany, Want};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A preset as written. Every field but the signature has a default; inline (`verify:`) the descriptive ones are left out.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preset {
+    /// Its name, the file's stem.
+    pub name: String,
+    /// The provider's name as people write it.
+    pub title: String,
+    /// The provider's page about its signatures.
+    pub docs: String,
+    /// How to set it up there: where to enter the URL, where to find the secret.
+    pub setup: String,
+    /// How the signature is proven: by which SDK, library or published example.
+    pub proof: String,
+    /// Names of the facts below that nobody has checked against the provider's documentation.
+    pub unverified: Vec<String>,
+    /// How the credential is checked.
+    pub algorithm: Algorithm,
+    /// How a secret's text becomes the key.
+    pub key: KeyRule,
+    /// Where the signature, token or JWT stands.
+    pub signature: Option<SignatureRule>,
+    /// What is signed, as a template (`{timestamp}.{body}`); of a list (at most 4) any may match.
+    pub signed: Option<OneOrMany>,
+    /// The signed time.
+    pub timestamp: Option<TimestampRule>,
+    /// A digest of the body that is signed in its stead.
+    pub body_hash: Option<BodyHashRule>,
+    /// Fields that must have a fixed value (`header:X`, `claim:iss`), which may hold `{config.NAME}`.
+    pub require: BTreeMap<String, String>,
+    /// JSON pointer with `/*`: the check runs once per element, and an empty list fails.
+    pub each: Option<String>,
+    /// The provider's id of an event.
+    pub id: Option<IdRule>,
+    /// The event type.
+    pub event: Option<EventRule>,
+    /// Headers that name the account or shop an event is of; they enter the replay key.
+    pub tenant: Option<OneOrMany>,
+    /// What the provider does when it gets no 2xx.
+    pub retries: Retries,
+    /// Events whose bodies may honestly repeat, each proved by fields of its body.
+    pub repeatable_events: Vec<Repeatable>,
+    /// What known content under a new unsigned id is.
+    pub on_new_id: NewId,
+    /// The provider's own limit of a body (`25MiB`).
+    pub max_body: Option<Size>,
+    /// What the signature covers; derived where absent.
+    pub covers: Option<Covers>,
+    /// The body of all answers of ours, where the provider insists on one.
+    pub answers: Option<String>,
+    /// The answer's body is a command to the provider (`TwiML`), so an answer from a ledger would be wrong.
+    pub answer_is_command: bool,
+    /// Methods that events are sent with; `POST` where empty.
+    pub methods: Vec<String>,
+    /// Handshakes that are answered here.
+    pub challenge: Vec<ChallengeRule>,
+    /// Realistic events, for `send` and `dev`.
+    pub samples: Vec<SampleRule>,
+}
+
+/// Where a signature stands and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureRule {
+    /// `header:NAME`, `json:/pointer`, `form:NAME`, `query:NAME`, or a list: one right signature suffices.
+    pub from: OneOrMany,
+    /// Separator of several signatures within the field.
+    #[serde(default)]
+    pub split: Option<String>,
+    /// What a signature begins with; parts without it are skipped.
+    #[serde(default)]
+    pub prefix: String,
+    /// How the bytes are written.
+    #[serde(default)]
+    pub encoding: Encoded,
+    /// The source's `settings` may name another `header` or a `query` parameter, which then bears the bare credential.
+    #[serde(default)]
+    pub movable: bool,
+}
+
+/// How signature bytes are written. Decoding is strict: case, alphabet, padding, no stray bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoded {
+    /// Lower-case hex.
+    #[default]
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// URL-safe base64 without padding.
+    Base64url,
+}
+
+/// The signed time.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimestampRule {
+    /// `header:NAME`, `json:/pointer`, `claim:NAME`, or `signature:PREFIX`: a part of the signature's own field.
+    pub from: String,
+    /// How it is written.
+    #[serde(default)]
+    pub unit: Unit,
+    /// How old it may be; the source's `tolerance` goes before it.
+    #[serde(default)]
+    pub tolerance: Option<Span>,
+    /// How far ahead it may be; as `tolerance` where absent.
+    #[serde(default)]
+    pub future: Option<Span>,
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Seconds since the Unix epoch.
+    #[default]
+    S,
+    /// Milliseconds since the Unix epoch.
+    Ms,
+    /// RFC 3339.
+    Iso,
+}
+
+/// Where a signed SHA-256 digest of the body stands.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BodyHashRule {
+    /// `query:NAME` (the URL is signed) or `claim:NAME`.
+    pub from: String,
+    /// How it is written.
+    #[serde(default)]
+    pub encoding: Encoded,
+    /// When it may be missing beside an empty body.
+    #[serde(default)]
+    pub unless: Option<Unless>,
+}
+
+/// When a body's digest may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unless {
+    /// The body is a form, which the template signs itself.
+    Form,
+    /// The body is empty.
+    Empty,
+}
+
+/// The provider's id of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdRule {
+    /// The first field present wins.
+    pub from: OneOrMany,
+    /// Derived from `signed`; stating it falsely true is an error.
+    pub signed: Option<bool>,
+    /// The provider makes it unique per event, so that it may be the replay key although not all of the body is signed.
+    pub unique: bool,
+}
+
+/// The event type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRule {
+    /// The first field present wins.
+    pub from: OneOrMany,
+    /// Derived from `signed`; stating it falsely true is an error.
+    pub signed: Option<bool>,
+    /// A field whose value refines the type: GitHub's `pull_request` and `/action` give `pull_request.opened` too.
+    pub action: Option<String>,
+}
+
+/// What the provider does when it gets no 2xx.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retries {
+    /// Is every attempt freshly signed? Only where the provider documents it.
+    pub resigns: bool,
+    /// How long a delivery must be remembered.
+    pub keep: Option<Span>,
+    /// Does it retry by itself? Yes where absent.
+    pub automatic: Option<bool>,
+    /// How long it waits for an answer.
+    pub deadline: Option<Span>,
+}
+
+/// An event whose body may honestly repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repeatable {
+    /// Its type.
+    pub event: String,
+    /// JSON pointers that only bodies of this type have; all must be there, because the event's header is not signed.
+    pub fields: Vec<String>,
+}
+
+/// What a delivery under a new unsigned id is, when the same content was delivered before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NewId {
+    /// A replay in disguise: 409 (GitHub).
+    Conflict,
+    /// One of several subscriptions of one event: 200 (Shopify).
+    #[default]
+    Duplicate,
+}
+
+/// What a signature covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Covers {
+    /// The sender only.
+    Nothing,
+    /// Some fields.
+    Fields,
+    /// The whole body.
+    Body,
+}
+
+/// A handshake: when the verified request is one, and its answer.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeRule {
+    /// Fields and their values, all of which must hold; `null`: the field is absent.
+    pub when: BTreeMap<String, Want>,
+    /// The answer.
+    pub reply: ReplyRule,
+    /// What proves that the provider asks.
+    #[serde(default)]
+    pub auth: Auth,
+}
+
+/// What proves that the provider itself sent a handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// It is signed as every event is.
+    #[default]
+    Signature,
+}
+
+/// An answer to a handshake.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplyRule {
+    /// 200 where absent.
+    pub status: Option<u16>,
+    /// A template: `{json./challenge}`, `{hmac(json./payload/plainToken)}` (hex), `{hmac_b64(…)}`.
+    pub body: Option<String>,
+    /// A JSON value whose texts are templates.
+    pub json: Option<serde_json::Value>,
+    /// `application/json` for `json`, else `text/plain`.
+    pub content_type: Option<String>,
+}
+
+/// A realistic event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleRule {
+    /// Its type.
+    pub event: String,
+    /// Its body, byte for byte.
+    pub body: String,
+    /// `application/json` where absent.
+    pub content_type: Option<String>,
+    /// Headers that the provider sends with it beside signature, id and event.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Preset {
+    /// Reads a preset file.
+    pub fn from_yaml(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,344 @@
+//! The proof itself: which secret made the signature over these bytes, and when.
+
+use super::{States, read_time, required, token};
+use crate::{
+    event::{Envelope, MacDigest, Timestamp},
+    provider::{
+        evidence::{Cause, Refusal, Verified},
+        field::{Found, Place, Scene},
+        form, freshness, jwt,
+        keys::{Key, Keys},
+        mac::Mac,
+        plan::Plan,
+        preset::{Encoded, Unless},
+        template::{self, Piece},
+    },
+};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What was proven.
+pub struct Proof {
+    pub verified: Verified,
+    pub secret: Option<usize>,
+    pub mac: Option<MacDigest>,
+    pub signed_at: Option<Timestamp>,
+    /// The claims of a JWT.
+    pub claims: Option<Vec<u8>>,
+}
+
+/// Proves the request, or each element of its batch.
+pub fn prove(
+    plan: &Plan,
+    states: States,
+    envelope: Envelope<'_>,
+    whole: Option<&[u8]>,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Proof, Refusal> {
+    // Sorted once, whatever the number of secrets and alternatives.
+    let sorted = if plan.signs_form && form::is_form(&envelope.head.headers) {
+        let sorted = form::sorted(whole.unwrap_or_default());
+        Some(sorted.ok_or(Refusal::Unverified(Cause::FormTooLong))?)
+    } else {
+        None
+    };
+    let scene = || Scene {
+        body: Some(envelope.body),
+        form: whole,
+        form_sorted: sorted.as_deref(),
+        ..Scene::of_head(envelope.head, plan.base.as_ref(), plan.signature.as_ref())
+    };
+    let Some((pointers, slot)) = &plan.each else {
+        let picks = whole
+            .filter(|_| !plan.proof.is_empty())
+            .map(|whole| plan.proof.pick(whole));
+        let scene = Scene {
+            json: picks.as_ref(),
+            ..scene()
+        };
+        return one(plan, states, scene, envelope, keys, now);
+    };
+    let elements = pointers.pick(whole.unwrap_or_default());
+    let elements = elements.slot(*slot);
+    if elements.doubled {
+        return Err(Refusal::Unverified(Cause::FieldDoubled("each".into())));
+    }
+    if elements.cut {
+        return Err(Refusal::Unverified(Cause::BatchTooLong));
+    }
+    let mut proof = None;
+    for element in elements.values() {
+        let picks = plan.proof.pick(element.raw);
+        let scene = Scene {
+            json: Some(&picks),
+            ..scene()
+        };
+        let this = one(plan, States::None, scene, envelope, keys, now)?;
+        // Several signatures make no one digest: a batch is known by its body.
+        proof.get_or_insert(Proof { mac: None, ..this });
+    }
+    proof.ok_or(Refusal::Unverified(Cause::BatchEmpty))
+}
+
+fn one<'a>(
+    plan: &'a Plan,
+    states: States,
+    mut scene: Scene<'a>,
+    envelope: Envelope<'_>,
+    keys: &'a Keys,
+    now: Timestamp,
+) -> Result<Proof, Refusal> {
+    let unverified = Refusal::Unverified;
+    let Some(signature) = &plan.signature else {
+        return Ok(Proof {
+            verified: Verified::None,
+            secret: None,
+            mac: None,
+            signed_at: None,
+            claims: None,
+        });
+    };
+    if plan.algorithm.is_jwt() {
+        return bearer(plan, &scene, envelope, keys, now);
+    }
+    required(plan, &scene, false).map_err(unverified)?;
+    if plan.algorithm.is_bare() {
+        return Ok(Proof {
+            verified: Verified::Token,
+            secret: Some(token(plan, &scene, keys).map_err(unverified)?),
+            mac: None,
+            signed_at: None,
+            claims: None,
+        });
+    }
+    let mut signed_at = None;
+    if let Some(time) = &plan.time {
+        let (text, at) = read_time(time, &scene).map_err(unverified)?;
+        scene.time = Some(text);
+        signed_at = Some(at);
+    }
+    let hit = if plan.algorithm.is_asymmetric() {
+        public(plan, &scene, keys)
+    } else if let (Some(at), false) = (plan.streams_at, matches!(states, States::None)) {
+        streamed(plan, states, &scene, at, keys)
+    } else {
+        late(plan, &mut scene, keys)
+    };
+    let (secret, mac) = hit.map_err(unverified)?.ok_or_else(|| {
+        // Whether there was anything to compare with is told first: that is the more useful cause.
+        let cause = signature.decoded(&scene, |_| {}).err();
+        unverified(cause.unwrap_or(Cause::SignatureWrong { tried: keys.count() }))
+    })?;
+    body_hash(plan, &scene, envelope).map_err(unverified)?;
+    fresh(plan, signed_at, now)?;
+    Ok(Proof {
+        verified: Verified::Signature,
+        secret: Some(secret),
+        mac: Some(mac),
+        signed_at,
+        claims: None,
+    })
+}
+
+type Hit = Result<Option<(usize, MacDigest)>, Cause>;
+
+/// The body has gone through the states already: the rest of the text, then compare.
+fn streamed(plan: &Plan, states: States, scene: &Scene<'_>, at: usize, keys: &Keys) -> Hit {
+    let rest = &plan.templates[0].pieces[at + 1..];
+    let mut hit = None;
+    match states {
+        States::None => {}
+        States::One(mac) => compare(plan, mac, rest, scene, 0, &mut hit)?,
+        // Every secret is tried, also after a match: time must not tell which one it was.
+        States::Many(macs) => {
+            debug_assert_eq!(macs.len(), keys.count());
+            for (index, mac) in macs.into_iter().enumerate() {
+                compare(plan, mac, rest, scene, index, &mut hit)?;
+            }
+        }
+    }
+    Ok(hit)
+}
+
+/// Every secret over every template, from the whole body.
+fn late<'a>(plan: &Plan, scene: &mut Scene<'a>, keys: &'a Keys) -> Hit {
+    let mut hit = None;
+    let mut rendered = false;
+    let mut fault = None;
+    for (index, key) in keys.iter().enumerate() {
+        for template in &plan.templates {
+            let mac = match key {
+                Key::Mac(keyed) => keyed.clone(),
+                Key::Plain(secret) => {
+                    scene.secret = Some(secret.expose());
+                    match Mac::new(plan.algorithm, &[]) {
+                        Some(mac) => mac,
+                        None => continue,
+                    }
+                }
+                Key::Token { .. } | Key::Public(_) => continue,
+            };
+            match compare(plan, mac, &template.pieces, scene, index, &mut hit) {
+                Ok(()) => rendered = true,
+                Err(cause) => fault = Some(cause),
+            }
+        }
+    }
+    scene.secret = None;
+    match fault {
+        Some(cause) if !rendered => Err(cause),
+        _ => Ok(hit),
+    }
+}
+
+fn compare(
+    plan: &Plan,
+    mut mac: Mac,
+    pieces: &[Piece],
+    scene: &Scene<'_>,
+    index: usize,
+    hit: &mut Option<(usize, MacDigest)>,
+) -> Result<(), Cause> {
+    template::render(pieces, scene, |bytes| mac.update(bytes))?;
+    let tag = mac.finish();
+    let signature = plan.signature.as_ref().expect("a MAC has a place");
+    signature.decoded(scene, |candidate| {
+        if tag.is(candidate) && hit.is_none() {
+            *hit = Some((index, MacDigest::of(candidate)));
+        }
+    })
+}
+
+/// Public keys: nothing here is secret, so the first match ends it.
+fn public(plan: &Plan, scene: &Scene<'_>, keys: &Keys) -> Hit {
+    let signature = plan.signature.as_ref().expect("a signature has a place");
+    let mut hit = None;
+    let mut fault = None;
+    for template in &plan.templates {
+        let mut message = Vec::with_capacity(scene.body.map_or(0, crate::event::Frames::len) + 64);
+        if let Err(cause) = template::render(&template.pieces, scene, |bytes| message.extend_from_slice(bytes)) {
+            fault = Some(cause);
+            continue;
+        }
+        signature.decoded(scene, |candidate| {
+            for (index, key) in keys.iter().enumerate() {
+                if let Key::Public(publics) = key
+                    && hit.is_none()
+                    && publics.iter().any(|public| public.verifies(&message, candidate))
+                {
+                    hit = Some((index, MacDigest::of(candidate)));
+                }
+            }
+        })?;
+    }
+    match (hit, fault) {
+        (None, Some(cause)) => Err(cause),
+        (hit, _) => Ok(hit),
+    }
+}
+
+fn bearer(
+    plan: &Plan,
+    scene: &Scene<'_>,
+    envelope: Envelope<'_>,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Proof, Refusal> {
+    let unverified = Refusal::Unverified;
+    let signature = plan.signature.as_ref().expect("a JWT has a place");
+    let mut opened = None;
+    signature
+        .candidates(scene, |candidate| {
+            if !matches!(opened, Some(Ok(_))) {
+                opened = Some(jwt::open(candidate, plan.algorithm, keys, signature.name()));
+            }
+        })
+        .map_err(unverified)?;
+    let opened = opened
+        .unwrap_or_else(|| Err(Cause::SignatureMissing(signature.name().clone())))
+        .map_err(unverified)?;
+    let picks = plan.claims.pick(&opened.claims);
+    let validity = jwt::validity(&opened.claims, signature.name()).map_err(unverified)?;
+    if picks.any_doubled() {
+        return Err(unverified(Cause::FieldDoubled("claim".into())));
+    }
+    let scene = Scene {
+        claims: Some(&picks),
+        ..scene.clone()
+    };
+    required(plan, &scene, false).map_err(unverified)?;
+    let signed_at = match &plan.time {
+        Some(time) => Some(read_time(time, &scene).map_err(unverified)?.1),
+        None => None,
+    };
+    body_hash(plan, &scene, envelope).map_err(unverified)?;
+    fresh(plan, signed_at, now)?;
+    if let Some(age_millis) = validity.outside(plan.leeway, now) {
+        return Err(Refusal::Stale { age_millis });
+    }
+    Ok(Proof {
+        verified: Verified::Signature,
+        secret: Some(opened.secret),
+        mac: Some(opened.mac),
+        signed_at,
+        claims: Some(opened.claims),
+    })
+}
+
+fn fresh(plan: &Plan, signed_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    let (Some(time), Some(at)) = (&plan.time, signed_at) else {
+        return Ok(());
+    };
+    match time
+        .window
+        .and_then(|window| freshness::outside(at, time.unit, window, now))
+    {
+        Some(age_millis) => Err(Refusal::Stale { age_millis }),
+        None => Ok(()),
+    }
+}
+
+/// Holds the signed digest of the body against the body.
+fn body_hash(plan: &Plan, scene: &Scene<'_>, envelope: Envelope<'_>) -> Result<(), Cause> {
+    let is_form = form::is_form(&envelope.head.headers);
+    let Some(hash) = &plan.body_hash else {
+        // `{form_sorted}` is nothing for a body that is no form: the signature would not cover it.
+        if plan.signs_form && !is_form && !envelope.body.is_empty() {
+            return Err(Cause::FieldMissing("form".into()));
+        }
+        return Ok(());
+    };
+    if hash.unless == Some(Unless::Form) && is_form {
+        return Ok(());
+    }
+    let text = match scene.read(&hash.field) {
+        Found::Text(text) => text,
+        Found::Doubled => return Err(Cause::FieldDoubled(hash.field.name.clone())),
+        // Nothing is left uncovered where there is nothing; a JWT of the body family names even the digest of nothing.
+        Found::Missing if envelope.body.is_empty() && covers_nothing(plan) => return Ok(()),
+        Found::Missing => return Err(Cause::BodyHashMissing(hash.field.name.clone())),
+    };
+    let wrong = || Cause::BodyHashWrong(hash.field.name.clone());
+    let claimed = match hash.encoding {
+        Encoded::Hex => HEXLOWER.decode(&text),
+        Encoded::Base64 => BASE64.decode(&text),
+        Encoded::Base64url => BASE64URL_NOPAD.decode(&text),
+    };
+    let claimed = claimed.map_err(|_| wrong())?;
+    let mut digest = Sha256::new();
+    envelope.body.iter().for_each(|frame| digest.update(frame));
+    if bool::from(digest.finalize()[..].ct_eq(&claimed)) {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
+/// May the digest of an empty body be missing?
+fn covers_nothing(plan: &Plan) -> bool {
+    plan.body_hash
+        .as_ref()
+        .is_some_and(|hash| hash.unless.is_some() || matches!(hash.field.place, Place::Query(_)))
+}
