@@ -35,6 +35,7 @@
 
 pub mod event;
 pub mod provider;
+pub mod replay;
 pub mod server;
 pub mod store;
 pub mod telemetry;

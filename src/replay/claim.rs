@@ -1,0 +1,227 @@
+//! A granted claim: the right, until its deadline, to forward one delivery, and the duty to say how that ended.
+
+use super::{
+    Ask, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Unavailable,
+    front::Worker,
+    redis::{Orphan, Owed, RedisLedger},
+};
+use crate::event::{DeliveryKey, DestinationName, Monotonic};
+use std::{sync::Arc, time::Duration};
+
+/// A forward ends this long before its lease does.
+pub(super) const MARGIN: Duration = Duration::from_secs(1);
+
+/// Held by the attempt that forwards. Dropped without a word it blocks the delivery until its lease is over.
+#[must_use = "a claim is settled or released; otherwise the delivery is blocked for a lease"]
+pub struct Claim {
+    witness: Witness,
+    asked: Monotonic,
+    /// Redis was asked first and its answer was lost: it may hold this delivery for us. Left so while we forward, because
+    /// it keeps other replicas from doing the same, and freed when this attempt ends without having delivered.
+    orphan: Option<Orphan>,
+}
+
+/// Tells the ledger of a destination that has had the delivery, even after the attempt itself was settled: an optional
+/// destination may take longer than the answer.
+#[derive(Clone)]
+pub struct Witness {
+    worker: Arc<Worker>,
+    ask: Ask,
+    grant: Grant,
+    home: Home,
+}
+
+/// Who granted it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// Redis.
+    Redis,
+    /// The in-process ledger, because there is no other.
+    InProcess,
+    /// The in-process ledger, because Redis is out.
+    Local,
+    /// Nobody: `on_outage: allow`.
+    Nobody,
+}
+
+impl Claim {
+    /// `asked`: before the question was sent.
+    pub(super) fn new(
+        worker: Arc<Worker>,
+        ask: Ask,
+        grant: Grant,
+        home: Home,
+        asked: Monotonic,
+        orphan: Option<Orphan>,
+    ) -> Self {
+        let witness = Witness {
+            worker,
+            ask,
+            grant,
+            home,
+        };
+        Self { witness, asked, orphan }
+    }
+
+    /// Which delivery.
+    pub fn key(&self) -> &DeliveryKey {
+        &self.witness.ask.key
+    }
+
+    /// Claims granted for this delivery so far, this one included: `Hookward-Attempt`.
+    pub fn attempt(&self) -> u32 {
+        self.witness.grant.attempt
+    }
+
+    /// Destinations that had it in an earlier attempt: they are not asked again.
+    pub fn delivered(&self) -> &[DestinationName] {
+        &self.witness.grant.delivered
+    }
+
+    /// It was let through in an outage of Redis: `Hookward-Ledger: local`.
+    pub fn is_local(&self) -> bool {
+        matches!(self.witness.home, Home::Local | Home::Nobody)
+    }
+
+    /// No forward starts or goes on past this point of the monotonic clock: the lease, counted from before the claim was
+    /// sent, less a second of margin (a quarter of a lease shorter than four).
+    pub fn deadline(&self) -> Monotonic {
+        let lease = self.witness.ask.lease;
+        self.asked.plus(lease.saturating_sub(MARGIN.min(lease / 4)))
+    }
+
+    /// A handle that outlives the claim, for what is still under way when it is settled.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
+    }
+
+    /// The attempt is over. `required` are the destinations that must have had the delivery before it counts as
+    /// delivered (at least one; with none it never does), `delivered` those that answered 2xx in this attempt.
+    ///
+    /// Succeeds whatever Redis does: what it cannot be told now, it is told later.
+    pub async fn settle(mut self, required: &[DestinationName], delivered: &[DestinationName]) -> Settled {
+        let settlement = self.witness.settlement(required, delivered, true);
+        let settled = self.witness.report(settlement).await;
+        if settled == Settled::Done
+            && self.witness.home == Home::Local
+            && let Some(orphan) = self.orphan.take()
+        {
+            // Redis has been told, or will be: D takes the claim with it.
+            orphan.disown();
+        }
+        settled
+    }
+
+    /// Nothing was forwarded: the next attempt is let through at once and bears the same number.
+    pub async fn release(self) {
+        let (key, owner) = (self.witness.ask.key, self.witness.ask.owner);
+        match self.witness.home {
+            Home::Redis => {
+                let redis = self.witness.redis();
+                if redis.release(&key, &owner).await.is_err() {
+                    redis.owe(Owed::Release { key, owner, line: None });
+                }
+            }
+            Home::InProcess | Home::Local => self.witness.worker.local().release_now(&key, &owner),
+            Home::Nobody => {}
+        }
+    }
+
+    /// Holds the delivery for another lease from now on, which moves [`Self::deadline`].
+    pub async fn renew(&mut self) -> Result<Renewed, Unavailable> {
+        let asked = self.witness.worker.now();
+        let renewal = Renewal {
+            key: self.witness.ask.key,
+            fence: self.witness.grant.fence,
+            lease: self.witness.ask.lease,
+            open: self.witness.ask.open,
+        };
+        let renewed = match self.witness.home {
+            Home::Redis => self.witness.redis().renew(&renewal).await?,
+            Home::InProcess | Home::Local => self.witness.worker.local().renew_now(&renewal),
+            Home::Nobody => Renewed::Held,
+        };
+        if renewed == Renewed::Held {
+            self.asked = asked;
+        }
+        Ok(renewed)
+    }
+}
+
+impl Witness {
+    /// A destination has had it while others are still at it. Never makes the delivery count as done by itself.
+    pub async fn note(&self, destination: &DestinationName) {
+        let settlement = self.settlement(&[], std::slice::from_ref(destination), false);
+        self.report(settlement).await;
+    }
+
+    async fn report(&self, settlement: Settlement) -> Settled {
+        match self.home {
+            Home::Redis => match self.redis().settle(&settlement).await {
+                Ok(settled) => settled,
+                Err(_) => self.remember(settlement),
+            },
+            Home::InProcess => self.keep(&settlement),
+            Home::Local => {
+                let settled = self.keep(&settlement);
+                // Redis may be back by now. If not, the recovery tells it.
+                if settlement.last {
+                    let _later_otherwise = self.worker.hand_over(&settlement.key).await;
+                }
+                settled
+            }
+            Home::Nobody => self.judge(&settlement),
+        }
+    }
+
+    /// Redis cannot be told: a success is kept here, where it stops replays meanwhile, and written back; a failure only
+    /// frees the lease, later.
+    fn remember(&self, mut settlement: Settlement) -> Settled {
+        for name in &self.grant.delivered {
+            if !settlement.delivered.contains(name) {
+                settlement.delivered.push(name.clone());
+            }
+        }
+        if settlement.delivered.is_empty() {
+            self.redis().owe(Owed::Settle(Box::new(settlement)));
+            return Settled::Open;
+        }
+        self.keep(&settlement)
+    }
+
+    fn keep(&self, settlement: &Settlement) -> Settled {
+        let kept = self.worker.local().settle_now(settlement);
+        kept.unwrap_or_else(|_| self.judge(settlement))
+    }
+
+    /// What the settlement comes to where no ledger can keep it.
+    fn judge(&self, settlement: &Settlement) -> Settled {
+        let had = |name| settlement.delivered.contains(name) || self.grant.delivered.contains(name);
+        if !settlement.required.is_empty() && settlement.required.iter().all(had) {
+            Settled::Done
+        } else {
+            Settled::Open
+        }
+    }
+
+    fn settlement(&self, required: &[DestinationName], delivered: &[DestinationName], last: bool) -> Settlement {
+        Settlement {
+            key: self.ask.key,
+            source: self.ask.source,
+            fence: self.grant.fence,
+            attempt: self.grant.attempt,
+            keep: self.ask.keep,
+            open: self.ask.open,
+            required: required.to_vec(),
+            delivered: delivered.to_vec(),
+            last,
+            id: self.ask.id,
+            mac: self.ask.mac,
+        }
+    }
+
+    fn redis(&self) -> &RedisLedger {
+        let redis = self.worker.redis();
+        redis.expect("only Redis grants a claim whose home it is")
+    }
+}

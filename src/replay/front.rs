@@ -1,0 +1,227 @@
+//! One worker's door to the ledger: Redis if there is one and it answers, else what the source's `on_outage` says.
+
+use super::{
+    Ask, Claim, Forgotten, Grant, Ledger, MemoryLedger, OnOutage, RedisLedger, Replays, Seen, Unavailable, Verdict,
+    claim::Home, redis::Orphan,
+};
+use crate::event::{DeliveryKey, Monotonic};
+use std::{sync::Arc, time::Duration};
+
+/// Cheap to clone; every worker has its own, made by [`Replays::worker`].
+#[derive(Clone)]
+pub struct Replay(Arc<Worker>);
+
+/// The ledger's answer to an attempt.
+#[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every decision is a claim; a box would cost each an allocation"
+)]
+pub enum Decision {
+    /// Forward it.
+    Claimed(Claim),
+    /// Another attempt holds it, for at most this long.
+    Busy {
+        /// Rest of its lease.
+        left: Duration,
+    },
+    /// It was delivered before.
+    Done(Seen),
+}
+
+pub(super) struct Worker {
+    shared: Arc<Replays>,
+    redis: Option<RedisLedger>,
+}
+
+impl Replay {
+    pub(super) fn new(shared: Arc<Replays>, redis: Option<RedisLedger>) -> Self {
+        Self(Arc::new(Worker { shared, redis }))
+    }
+
+    /// What all workers share, for its figures.
+    pub fn shared(&self) -> &Arc<Replays> {
+        &self.0.shared
+    }
+
+    /// May this attempt forward? One answer per question: within the ledger's timeout, at once while Redis is known to be
+    /// out. `Unavailable` under `on_outage: reject`, or when the in-process ledger is full of deliveries under way.
+    pub async fn claim(&self, ask: Ask, on_outage: OnOutage) -> Result<Decision, Unavailable> {
+        let asked = self.0.now();
+        let mut orphan = None;
+        let (verdict, home) = match self.0.ask_redis(&ask).await {
+            None => (self.0.local().claim_now(&ask)?, Home::InProcess),
+            Some(Ok(verdict)) => (verdict, Home::Redis),
+            Some(Err((unavailable, lost))) => {
+                orphan = lost;
+                match on_outage {
+                    OnOutage::Local => (self.0.local().claim_now(&ask)?, Home::Local),
+                    OnOutage::Reject => return Err(unavailable),
+                    OnOutage::Allow => (unguarded(), Home::Nobody),
+                }
+            }
+        };
+        Ok(match verdict {
+            Verdict::Claimed(grant) => {
+                Decision::Claimed(Claim::new(Arc::clone(&self.0), ask, grant, home, asked, orphan))
+            }
+            Verdict::Busy { left } => Decision::Busy { left },
+            Verdict::Done(seen) => Decision::Done(seen),
+        })
+    }
+
+    /// Makes a delivered record deliverable once more within `window` (the command line says 10 minutes).
+    pub async fn forget(&self, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
+        let Some(redis) = &self.0.redis else {
+            return Ok(self.0.local().forget_now(key, window));
+        };
+        self.0.hand_over(key).await?;
+        redis.forget(key, window).await
+    }
+}
+
+impl Worker {
+    pub(super) fn now(&self) -> Monotonic {
+        self.shared.clock().monotonic()
+    }
+
+    pub(super) fn local(&self) -> &MemoryLedger {
+        self.shared.local()
+    }
+
+    pub(super) fn redis(&self) -> Option<&RedisLedger> {
+        self.redis.as_ref()
+    }
+
+    /// Tells Redis of a success that only this process knows; what an outage left behind is told before a new question.
+    pub(super) async fn hand_over(&self, key: &DeliveryKey) -> Result<(), Unavailable> {
+        if let Some(redis) = &self.redis
+            && let Some(success) = self.local().success(key)
+        {
+            redis.settle(&success).await?;
+            self.local().written(key, success.fence);
+        }
+        Ok(())
+    }
+
+    /// `None`: there is no Redis.
+    async fn ask_redis(&self, ask: &Ask) -> Option<Result<Verdict, (Unavailable, Option<Orphan>)>> {
+        let redis = self.redis.as_ref()?;
+        // Only during and shortly after an outage: what this process holds or has delivered by itself comes first.
+        if self.local().entries() > 0 {
+            if let Some(left) = self.local().held(ask) {
+                return Some(Ok(Verdict::Busy { left }));
+            }
+            if let Err(unavailable) = self.hand_over(&ask.key).await {
+                return Some(Err((unavailable, None)));
+            }
+        }
+        let answer = redis.ask(ask).await;
+        Some(answer.map(|answer| {
+            if let Some(skew) = answer.skew {
+                self.shared.note_skew(skew);
+            }
+            answer.verdict
+        }))
+    }
+}
+
+fn unguarded() -> Verdict {
+    Verdict::Claimed(Grant {
+        fence: 0,
+        attempt: 1,
+        delivered: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Clock, DestinationName, MacDigest, Nonce, SourceName, TestClock, Timestamp},
+        replay::{Renewed, Settled, SourceTag},
+    };
+    use std::num::NonZeroUsize;
+
+    fn ask(owner: u8, lease: Duration) -> Ask {
+        Ask {
+            key: DeliveryKey::from_bytes([1; 32]),
+            owner: Nonce::from_bytes([owner; 16]),
+            lease,
+            open: Duration::from_hours(1),
+            keep: Duration::from_hours(1),
+            source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+            id: None,
+            mac: Some(MacDigest::of(b"mac")),
+        }
+    }
+
+    async fn granted(door: &Replay, ask: Ask) -> Claim {
+        match door.claim(ask, OnOutage::Reject).await {
+            Ok(Decision::Claimed(claim)) => claim,
+            Ok(Decision::Busy { left }) => panic!("held for {left:?}"),
+            Ok(Decision::Done(seen)) => panic!("delivered: {seen:?}"),
+            Err(unavailable) => panic!("{unavailable}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn without_redis_the_ledger_is_in_process_and_no_outage() {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(1_795_000_000)));
+        let entries = NonZeroUsize::new(64).expect("a size");
+        let (replays, _recovery) = Replays::in_process(Arc::clone(&clock) as Arc<dyn Clock>, entries);
+        let doors = [replays.worker(), replays.worker()];
+        let lease = Ask::lease_for(Duration::from_secs(10), replays.timeout());
+        let asked = clock.monotonic();
+
+        let mut claim = granted(&doors[0], ask(1, lease)).await;
+        assert!(!claim.is_local() && replays.up() && replays.skew_millis().is_none());
+        assert_eq!((claim.attempt(), claim.delivered().len()), (1, 0));
+        assert_eq!(
+            claim.deadline(),
+            asked.plus(Duration::from_secs(10)),
+            "the forward has its whole time"
+        );
+        let second = doors[1].claim(ask(2, lease), OnOutage::Local).await;
+        assert!(matches!(second, Ok(Decision::Busy { left }) if left == lease));
+
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(claim.renew().await, Ok(Renewed::Held));
+        assert_eq!(claim.deadline(), asked.plus(Duration::from_secs(15)));
+        claim.release().await;
+
+        let claim = granted(&doors[1], ask(3, Duration::from_secs(2))).await;
+        assert_eq!(claim.attempt(), 1);
+        assert_eq!(claim.deadline(), clock.monotonic().plus(Duration::from_millis(1500)));
+        claim.witness().note(&DestinationName::upstream()).await;
+        assert_eq!(claim.settle(&[DestinationName::upstream()], &[]).await, Settled::Done);
+        let third = doors[0].claim(ask(4, lease), OnOutage::Local).await;
+        assert!(matches!(third, Ok(Decision::Done(seen)) if seen.same_mac && seen.same_id));
+
+        let forgotten = doors[0]
+            .forget(&DeliveryKey::from_bytes([1; 32]), Duration::from_mins(10))
+            .await;
+        assert_eq!(forgotten, Ok(Forgotten::Deliverable));
+        let claim = granted(&doors[0], ask(5, lease)).await;
+        assert_eq!((claim.attempt(), replays.entries(), replays.evicted()), (2, 1, 0));
+        assert_eq!(claim.settle(&[], &[DestinationName::upstream()]).await, Settled::Open);
+    }
+
+    #[test]
+    fn its_work_may_move_between_threads() {
+        fn moves<T: Send>(_: &T) {}
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(0)));
+        let (replays, recovery) = Replays::in_process(clock, NonZeroUsize::MIN);
+        let door = replays.worker();
+        moves(&door.claim(ask(1, Duration::from_secs(1)), OnOutage::Local));
+        moves(&recovery.run());
+        moves(&async move {
+            if let Ok(Decision::Claimed(mut claim)) = door.claim(ask(1, Duration::from_secs(1)), OnOutage::Local).await
+            {
+                claim.witness().note(&DestinationName::upstream()).await;
+                let _held = claim.renew().await;
+                claim.settle(&[], &[]).await;
+            }
+        });
+    }
+}

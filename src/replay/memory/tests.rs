@@ -1,0 +1,261 @@
+//! Bounds, order of forgetting and fairness of the in-process ledger.
+
+use super::*;
+use crate::{
+    event::{MacDigest, SourceName, TestClock, Timestamp},
+    replay::SourceTag,
+};
+
+mod worlds;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+struct World {
+    ledger: MemoryLedger,
+    clock: Arc<TestClock>,
+}
+
+impl World {
+    fn new(entries: usize) -> Self {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(1_795_000_000)));
+        let entries = NonZeroUsize::new(entries).expect("a size");
+        Self {
+            ledger: MemoryLedger::new(Arc::clone(&clock) as Arc<dyn Clock>, entries),
+            clock,
+        }
+    }
+
+    fn ask(&self, ask: &Ask) -> Result<Verdict, Unavailable> {
+        self.clock.advance(Duration::from_micros(1));
+        self.ledger.claim_now(ask)
+    }
+
+    fn claim(&self, ask: &Ask) -> Grant {
+        match self.ask(ask) {
+            Ok(Verdict::Claimed(grant)) => grant,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn deliver(&self, ask: &Ask) {
+        let grant = self.claim(ask);
+        assert_eq!(self.settle(ask, &grant, &["a"], &["a"]), Settled::Done);
+    }
+
+    fn fail(&self, ask: &Ask) {
+        let grant = self.claim(ask);
+        assert_eq!(self.settle(ask, &grant, &["a"], &[]), Settled::Open);
+    }
+
+    fn settle(&self, ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -> Settled {
+        self.ledger
+            .settle_now(&settlement(ask, grant, required, delivered))
+            .expect("there is room")
+    }
+
+    /// Is it still known as delivered?
+    fn knows(&self, delivery: u64) -> bool {
+        matches!(
+            self.ledger
+                .existing(&key(delivery), |shard, id, _| shard.record(id).lane()),
+            Some(record::Lane::Delivered)
+        )
+    }
+}
+
+fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -> Settlement {
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| DestinationName::parse(name).expect("a name"))
+            .collect()
+    };
+    Settlement {
+        key: ask.key,
+        source: ask.source,
+        fence: grant.fence,
+        attempt: grant.attempt,
+        keep: ask.keep,
+        open: ask.open,
+        required: names(required),
+        delivered: names(delivered),
+        last: true,
+        id: ask.id,
+        mac: ask.mac,
+    }
+}
+
+fn key(delivery: u64) -> DeliveryKey {
+    let digest = blake3::hash(&delivery.to_le_bytes());
+    DeliveryKey::from_bytes(*digest.as_bytes())
+}
+
+fn attempt(source: &str, delivery: u64, owner: u8) -> Ask {
+    Ask {
+        key: key(delivery),
+        owner: Nonce::from_bytes([owner; 16]),
+        lease: MINUTE,
+        open: MINUTE,
+        keep: 60 * MINUTE,
+        source: SourceTag::of(&SourceName::parse(source).expect("a name")),
+        id: None,
+        mac: Some(MacDigest::of(b"mac")),
+    }
+}
+
+#[test]
+fn the_oldest_delivered_is_forgotten_first_and_counted() {
+    let world = World::new(4);
+    for delivery in 0..4 {
+        world.deliver(&attempt("a", delivery, 0));
+    }
+    // Being asked for does not make it younger.
+    let replayed = world.ask(&attempt("a", 0, 1));
+    assert!(matches!(replayed, Ok(Verdict::Done(_))), "{replayed:?}");
+    for delivery in 4..7 {
+        world.deliver(&attempt("a", delivery, 0));
+    }
+    assert_eq!(
+        (0..7).filter(|&delivery| world.knows(delivery)).collect::<Vec<_>>(),
+        [3, 4, 5, 6]
+    );
+    assert_eq!((world.ledger.entries(), world.ledger.evicted()), (4, 3));
+}
+
+#[test]
+fn then_the_oldest_that_failed_everywhere_and_never_one_under_way_or_half_delivered() {
+    let world = World::new(4);
+    let (held, half) = (attempt("a", 0, 0), attempt("a", 1, 0));
+    let grant = world.claim(&half);
+    world.claim(&held);
+    assert_eq!(world.settle(&half, &grant, &["a", "b"], &["a"]), Settled::Open);
+    world.fail(&attempt("a", 2, 0));
+    world.fail(&attempt("a", 3, 0));
+    world.fail(&attempt("a", 4, 0));
+    assert_eq!(
+        world.claim(&attempt("a", 2, 1)).attempt,
+        1,
+        "2 was the oldest that failed"
+    );
+    assert_eq!(
+        world.claim(&attempt("a", 4, 1)).attempt,
+        2,
+        "4 was not, after 3 had to go for 2"
+    );
+    // Everything is under way or half delivered now.
+    let refused = world.ask(&attempt("a", 5, 0)).expect_err("no room");
+    assert!(refused.reason.contains('4'), "{refused}");
+    assert_eq!((world.ledger.entries(), world.ledger.evicted()), (4, 0));
+    let lost = settlement(&attempt("a", 6, 0), &grant, &["a"], &["a"]);
+    assert!(world.ledger.settle_now(&lost).is_err());
+    // What is over makes room, uncounted.
+    world.clock.advance(2 * MINUTE);
+    assert_eq!(world.claim(&attempt("a", 5, 0)).attempt, 1);
+    assert_eq!(
+        world.claim(&attempt("a", 1, 1)).delivered.len(),
+        1,
+        "the half delivered one lives longer"
+    );
+    assert_eq!(world.ledger.evicted(), 0);
+}
+
+#[test]
+fn a_source_that_floods_takes_nothing_from_one_that_does_not() {
+    for entries in [16, 65_536] {
+        let world = World::new(entries);
+        let few = entries as u64 / 8;
+        for delivery in 0..few {
+            world.deliver(&attempt("quiet", delivery, 0));
+        }
+        let flood = entries as u64 * 3;
+        for delivery in 0..flood {
+            world.deliver(&attempt("loud", 1_000_000 + delivery, 0));
+        }
+        assert!((0..few).all(|delivery| world.knows(delivery)));
+        assert_eq!(world.ledger.entries(), entries);
+        assert_eq!(world.ledger.evicted(), flood + few - entries as u64);
+        // Nor while the loud one holds everything: the quiet one is let in, the loud one is not.
+        let world = World::new(entries);
+        for delivery in 0..few {
+            world.deliver(&attempt("quiet", delivery, 0));
+        }
+        let held = (0..entries as u64)
+            .filter(|&n| world.ask(&attempt("loud", 1_000_000 + n, 0)).is_ok())
+            .count();
+        assert!(held >= entries / 2, "{held}");
+        let known = (0..few).filter(|&delivery| world.knows(delivery)).count();
+        assert!(known * 100 >= few as usize * 90, "{known} of {few}");
+    }
+}
+
+#[test]
+fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
+    // 65,536 records must fit in 8 to 12 MiB: 128 bytes each, five of index at a load of one half, and slack.
+    assert!(size_of::<shard::Slot>() <= 136, "{}", size_of::<shard::Slot>());
+    let world = World::new(65_536);
+    assert!(world.ledger.bytes() < 64 * 1024);
+    for delivery in 0..200_000 {
+        world.deliver(&attempt("a", delivery, 0));
+    }
+    assert_eq!(world.ledger.entries(), 65_536);
+    let bytes = world.ledger.bytes();
+    assert!(bytes <= 12 << 20, "{bytes}");
+    world.clock.advance(61 * MINUTE);
+    world.ledger.sweep();
+    assert_eq!(world.ledger.entries(), 0);
+}
+
+#[test]
+fn threads_share_it() {
+    let world = World::new(1024);
+    let granted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for owner in 0..4 {
+            let (world, granted) = (&world, &granted);
+            scope.spawn(move || {
+                for delivery in 0..500 {
+                    let ask = attempt("a", delivery, owner);
+                    if let Ok(Verdict::Claimed(grant)) = world.ask(&ask) {
+                        granted.fetch_add(1, Ordering::Relaxed);
+                        world.settle(&ask, &grant, &["a"], &["a"]);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((granted.into_inner(), world.ledger.entries()), (500, 500));
+}
+
+#[test]
+fn successes_are_exported_once_and_the_rest_is_dropped() {
+    let world = World::new(1024);
+    let (done, half, failed, held) = (
+        attempt("a", 0, 0),
+        attempt("a", 1, 0),
+        attempt("a", 2, 0),
+        attempt("a", 3, 0),
+    );
+    world.deliver(&done);
+    let grant = world.claim(&half);
+    world.settle(&half, &grant, &["a", "b"], &["a"]);
+    world.fail(&failed);
+    world.claim(&held);
+    let mut successes = world.ledger.successes(10);
+    successes.sort_by_key(|success| success.required.len());
+    let [half_success, done_success] = &successes[..] else {
+        panic!("{}", successes.len())
+    };
+    assert!(half_success.key == half.key && half_success.delivered.len() == 1 && half_success.mac.is_none());
+    assert!(done_success.key == done.key && done_success.mac == done.mac && done_success.keep <= done.keep);
+    // A newer attempt holds one of them by the time that the other ledger has it.
+    world.claim(&attempt("a", 1, 1));
+    for success in &successes {
+        world.ledger.written(&success.key, success.fence);
+    }
+    assert_eq!(
+        world.ledger.entries(),
+        2,
+        "the one held from the start, and the one held anew"
+    );
+    assert!(world.ledger.successes(10).is_empty());
+}

@@ -1,0 +1,236 @@
+//! An outage as the sources see it: their policies, what this process does alone meanwhile, and how Redis is told of it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read the clock and spawn what they await or abort"
+)]
+
+#[path = "support/redis.rs"]
+mod redis_server;
+#[path = "support/sidecar.rs"]
+mod sidecar;
+
+use hookward::{
+    event::SystemClock,
+    replay::{Ask, Decision, OnOutage, Replays, Settled},
+};
+use redis_server::RedisServer;
+use sidecar::{LEASE, PATIENCE, Sidecar, a, again, ask, granted, name, runtime, target, wait_until};
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+#[tokio::test]
+async fn each_source_has_its_policy() {
+    let mut server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    server.kill();
+    let delivered = ask();
+    for round in 0..2 {
+        let refused = sidecar.doors[0].claim(ask(), OnOutage::Reject).await;
+        assert!(refused.is_err_and(|unavailable| !unavailable.reason.is_empty()));
+        let unguarded = granted(sidecar.claim(&delivered, OnOutage::Allow).await);
+        assert!(unguarded.is_local() && unguarded.attempt() == 1);
+        assert_eq!(unguarded.settle(&a(), &a()).await, Settled::Done);
+        match sidecar.claim(&again(&delivered), OnOutage::Local).await {
+            Decision::Claimed(claim) if round == 0 => assert_eq!(claim.settle(&a(), &a()).await, Settled::Done),
+            Decision::Done(seen) if round == 1 => assert!(seen.same_mac && seen.attempts == 1),
+            _ => panic!("the local ledger forgot, or knew what `allow` never tells it"),
+        }
+    }
+    server.restart();
+}
+
+#[tokio::test]
+async fn what_was_delivered_in_an_outage_is_refused_during_and_after_it_by_every_replica() {
+    let mut server = RedisServer::start();
+    let (here, there) = (Sidecar::on(server.port()), Sidecar::on(server.port()));
+    here.granted(&ask()).await.release().await;
+    server.kill();
+    let asks: Vec<_> = (0..300).map(|_| ask()).collect();
+    for ask in &asks {
+        assert_eq!(here.granted(ask).await.settle(&a(), &a()).await, Settled::Done);
+        assert!(matches!(
+            here.claim(&again(ask), OnOutage::Local).await,
+            Decision::Done(_)
+        ));
+    }
+    // Half of a fan-out, and one that failed.
+    let (half, failed) = (ask(), ask());
+    let both = [name("a"), name("b")];
+    assert_eq!(here.granted(&half).await.settle(&both, &a()).await, Settled::Open);
+    assert_eq!(here.granted(&failed).await.settle(&a(), &[]).await, Settled::Open);
+    server.restart();
+    here.recovered().await;
+    wait_until("everything is written back", async || here.replays.entries() == 0).await;
+    for ask in &asks {
+        assert!(there.is_done(ask).await);
+    }
+    let retry = there.granted(&again(&half)).await;
+    assert_eq!((retry.delivered(), retry.attempt()), (&a()[..], 2));
+    assert_eq!(retry.settle(&both, &[name("b")]).await, Settled::Done);
+    assert!(!there.granted(&again(&failed)).await.is_local());
+}
+
+#[tokio::test]
+async fn right_after_an_outage_the_process_still_answers_for_what_it_did_alone() {
+    let mut server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    server.kill();
+    sidecar.notice_the_outage().await;
+    let (delivered, held) = (ask(), ask());
+    sidecar.granted(&delivered).await.settle(&a(), &a()).await;
+    let holder = sidecar.granted(&held).await;
+    server.restart();
+    sidecar.recovered().await;
+    // Whether or not the write-back has come to it.
+    assert!(sidecar.is_done(&delivered).await);
+    let second = sidecar.claim(&again(&held), OnOutage::Local).await;
+    assert!(matches!(second, Decision::Busy { left } if left <= LEASE));
+    assert_eq!(holder.settle(&a(), &a()).await, Settled::Done);
+    assert_eq!(
+        sidecar.replays.entries(),
+        0,
+        "a local claim that ends after the outage is told at once"
+    );
+    assert!(Sidecar::on(server.port()).is_done(&held).await);
+}
+
+#[tokio::test]
+async fn a_success_that_redis_could_not_be_told_is_told_later() {
+    let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let sidecar = Sidecar::on(server.port());
+    let (delivered, half, failed, limited) = (ask(), ask(), ask(), ask());
+    let both = [name("a"), name("b")];
+    let first = sidecar.granted(&half).await;
+    assert_eq!(first.settle(&both, &a()).await, Settled::Open);
+    let claims = [
+        sidecar.granted(&delivered).await,
+        sidecar.granted(&again(&half)).await,
+        sidecar.granted(&failed).await,
+        sidecar.granted(&limited).await,
+    ];
+    assert!(claims.iter().all(|claim| !claim.is_local()));
+    server.kill();
+    let [one, two, three, four] = claims;
+    assert_eq!(one.settle(&a(), &a()).await, Settled::Done);
+    // `a` had it before the outage, `b` now: together they are all.
+    assert_eq!(two.settle(&both, &both[1..]).await, Settled::Done);
+    assert_eq!(three.settle(&a(), &[]).await, Settled::Open);
+    four.release().await;
+    sidecar.notice_the_outage().await;
+    for ask in [&delivered, &half] {
+        assert!(matches!(
+            sidecar.claim(&again(ask), OnOutage::Local).await,
+            Decision::Done(_)
+        ));
+    }
+    server.restart();
+    sidecar.recovered().await;
+    wait_until("everything is written back", async || sidecar.replays.entries() == 0).await;
+    let other = Sidecar::on(server.port());
+    assert!(other.is_done(&delivered).await && other.is_done(&half).await);
+    // Neither the failed attempt nor the refused one holds its delivery for the rest of its lease.
+    for (ask, attempt) in [(&failed, 2), (&limited, 1)] {
+        wait_until("the lease is free", async || {
+            match other.claim(&again(ask), OnOutage::Reject).await {
+                Decision::Claimed(claim) => {
+                    assert_eq!(claim.attempt(), attempt);
+                    claim.release().await;
+                    true
+                }
+                _ => false,
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_only_this_process_knows_is_told_before_the_next_question() {
+    let mut server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    let first = ask();
+    let claim = sidecar.granted(&first).await;
+    server.kill();
+    assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    // One failure is no outage: no recovery is under way, and Redis has lost everything.
+    assert!(sidecar.replays.up());
+    server.restart();
+    assert!(sidecar.is_done(&first).await);
+    assert_eq!(sidecar.replays.entries(), 0);
+    assert!(Sidecar::on(server.port()).is_done(&first).await);
+}
+
+#[test]
+fn workers_on_threads_of_their_own_share_one_breaker_and_one_local_ledger() {
+    let mut server = RedisServer::start();
+    let entries = NonZeroUsize::new(64).expect("a size");
+    let (replays, recovery) =
+        Replays::on_redis(Arc::new(SystemClock::new()), entries, &target(server.port())).expect("a target");
+    let background =
+        std::thread::spawn(|| runtime().block_on(async { tokio::time::timeout(PATIENCE, recovery.run()).await }));
+    let worker = || {
+        let door = replays.worker();
+        let (questions, asked) = std::sync::mpsc::channel::<(Ask, std::sync::mpsc::Sender<(bool, bool)>)>();
+        let thread = std::thread::spawn(move || {
+            let runtime = runtime();
+            for (ask, answer) in asked {
+                let decision = runtime.block_on(door.claim(ask, OnOutage::Local)).expect("a decision");
+                let told = match decision {
+                    Decision::Claimed(claim) => {
+                        let local = claim.is_local();
+                        assert_eq!(runtime.block_on(claim.settle(&a(), &a())), Settled::Done);
+                        (true, local)
+                    }
+                    Decision::Done(_) => (false, false),
+                    Decision::Busy { left } => panic!("held for {left:?}"),
+                };
+                answer.send(told).expect("the test waits");
+            }
+        });
+        (questions, thread)
+    };
+    let (one, two) = (worker(), worker());
+    let claim = |worker: &std::sync::mpsc::Sender<_>, ask: &Ask| {
+        let (answer, told) = std::sync::mpsc::channel();
+        worker.send((again(ask), answer)).expect("the worker runs");
+        told.recv().expect("the worker answers")
+    };
+    let before = ask();
+    assert_eq!(claim(&one.0, &before), (true, false));
+    assert_eq!(claim(&two.0, &before), (false, false));
+    server.kill();
+    let during = ask();
+    assert_eq!(claim(&one.0, &during), (true, true));
+    assert_eq!(
+        claim(&two.0, &during),
+        (false, false),
+        "what one delivered alone, the other knows"
+    );
+    while replays.up() {
+        claim(&one.0, &ask());
+    }
+    let start = Instant::now();
+    claim(&two.0, &ask());
+    assert!(
+        start.elapsed() < Duration::from_millis(50),
+        "the other worker does not find out for itself"
+    );
+    server.restart();
+    runtime().block_on(wait_until("Redis is asked again and told", async || {
+        replays.up() && replays.entries() == 0
+    }));
+    for ask in [&during, &ask()] {
+        let (granted, local) = claim(&two.0, ask);
+        assert!(!local);
+        assert_eq!(granted, ask.key != during.key);
+    }
+    for (questions, thread) in [one, two] {
+        drop(questions);
+        thread.join().expect("the worker did not panic");
+    }
+    drop(background);
+}

@@ -1,0 +1,577 @@
+//! What every ledger must do, whatever keeps its records: one suite, run against each.
+
+use hookward::{
+    event::{DeliveryKey, DestinationName, IdDigest, MacDigest, Nonce, SourceName},
+    replay::{Ask, Forgotten, Grant, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Verdict},
+};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// A ledger under test, and how time passes for it.
+pub trait Stage {
+    type Ledger: Ledger;
+    fn ledger(&self) -> &Self::Ledger;
+    /// Lets so much time pass for the ledger.
+    fn pass(&self, time: Duration) -> impl Future<Output = ()>;
+}
+
+/// Long enough not to run out by itself.
+const LONG: Duration = Duration::from_mins(1);
+/// Short enough to let it run out.
+const SHORT: Duration = Duration::from_millis(120);
+const OVER: Duration = Duration::from_millis(150);
+
+/// Runs the whole suite; returns how many cases that were.
+pub async fn run(stage: &impl Stage) -> usize {
+    let mut cases = 0;
+    macro_rules! cases {
+        ($($case:ident),+ $(,)?) => { $( $case(stage).await; cases += 1; )+ };
+    }
+    cases!(
+        the_first_attempt_is_granted_and_the_second_waits,
+        asking_again_is_the_same_question,
+        a_failed_attempt_frees_the_delivery_for_the_next,
+        a_delivered_one_is_told_from_a_replay_by_its_signature_and_id,
+        nothing_is_judged_before_it_is_delivered,
+        a_lease_that_is_over_lets_the_next_attempt_through,
+        a_late_success_counts_whoever_holds_the_delivery,
+        a_late_failure_frees_nothing,
+        a_release_gives_the_attempt_number_back,
+        a_release_takes_no_success_back,
+        fences_grow_even_if_the_clock_steps_back,
+        only_the_owner_releases,
+        without_required_destinations_nothing_is_ever_delivered,
+        a_fan_out_remembers_who_has_had_it,
+        a_note_does_not_end_the_attempt,
+        a_lost_record_is_made_anew_by_its_settlement,
+        settling_twice_is_settling_once,
+        a_delivered_record_ends_with_its_keep,
+        an_unfinished_record_ends_with_its_open_time,
+        a_half_delivered_record_lives_as_long_as_a_delivered_one,
+        a_renewed_lease_runs_anew,
+        only_the_holder_renews,
+        a_forgotten_delivery_is_let_through_once,
+        forgetting_has_a_window,
+        what_is_in_flight_or_not_delivered_is_not_forgotten,
+        of_many_attempts_at_once_one_is_granted,
+    );
+    cases
+}
+
+/// An attempt for a fresh delivery, or the next attempt of the same one.
+#[derive(Clone)]
+struct Attempt(Ask);
+
+impl Attempt {
+    fn new() -> Self {
+        Self(Ask {
+            key: key(),
+            owner: nonce(),
+            lease: LONG,
+            open: LONG,
+            keep: LONG,
+            source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+            id: Some(IdDigest::of(b"id 1")),
+            mac: Some(MacDigest::of(b"mac 1")),
+        })
+    }
+
+    fn again(&self) -> Self {
+        Self(Ask {
+            owner: nonce(),
+            ..self.0.clone()
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Ask)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    async fn ask(&self, stage: &impl Stage) -> Verdict {
+        stage.ledger().claim(&self.0).await.expect("the ledger answers")
+    }
+
+    async fn claim(&self, stage: &impl Stage) -> Grant {
+        match self.ask(stage).await {
+            Verdict::Claimed(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    async fn settle(&self, stage: &impl Stage, grant: &Grant, required: &[&str], delivered: &[&str]) -> Settled {
+        self.report(stage, grant, required, delivered, true).await
+    }
+
+    async fn report(
+        &self,
+        stage: &impl Stage,
+        grant: &Grant,
+        required: &[&str],
+        delivered: &[&str],
+        last: bool,
+    ) -> Settled {
+        let ask = &self.0;
+        let settlement = Settlement {
+            key: ask.key,
+            source: ask.source,
+            fence: grant.fence,
+            attempt: grant.attempt,
+            keep: ask.keep,
+            open: ask.open,
+            required: names(required),
+            delivered: names(delivered),
+            last,
+            id: ask.id,
+            mac: ask.mac,
+        };
+        stage.ledger().settle(&settlement).await.expect("the ledger answers")
+    }
+
+    async fn release(&self, stage: &impl Stage) {
+        stage
+            .ledger()
+            .release(&self.0.key, &self.0.owner)
+            .await
+            .expect("the ledger answers");
+    }
+
+    async fn renew(&self, stage: &impl Stage, grant: &Grant) -> Renewed {
+        let Ask { key, lease, open, .. } = self.0;
+        let renewal = Renewal {
+            key,
+            fence: grant.fence,
+            lease,
+            open,
+        };
+        stage.ledger().renew(&renewal).await.expect("the ledger answers")
+    }
+
+    async fn forget(&self, stage: &impl Stage, window: Duration) -> Forgotten {
+        stage
+            .ledger()
+            .forget(&self.0.key, window)
+            .await
+            .expect("the ledger answers")
+    }
+
+    /// A delivered one.
+    async fn delivered(&self, stage: &impl Stage) -> Grant {
+        let grant = self.claim(stage).await;
+        assert_eq!(self.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+        grant
+    }
+}
+
+async fn the_first_attempt_is_granted_and_the_second_waits(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    assert_eq!((grant.attempt, &grant.delivered[..]), (1, &[][..]));
+    match first.again().ask(stage).await {
+        Verdict::Busy { left } => assert!(left > LONG / 2 && left <= LONG, "{left:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn asking_again_is_the_same_question(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    assert_eq!(first.claim(stage).await, grant);
+    assert_eq!(first.claim(stage).await, grant);
+    first.settle(stage, &grant, &["a"], &[]).await;
+    assert_eq!(first.again().claim(stage).await.attempt, 2);
+}
+
+async fn a_failed_attempt_frees_the_delivery_for_the_next(stage: &impl Stage) {
+    let mut attempt = Attempt::new();
+    let mut fence = 0;
+    for number in 1..=5 {
+        let grant = attempt.claim(stage).await;
+        assert_eq!(grant.attempt, number);
+        assert!(grant.fence > fence, "{} after {fence}", grant.fence);
+        fence = grant.fence;
+        assert_eq!(attempt.settle(stage, &grant, &["a"], &[]).await, Settled::Open);
+        attempt = attempt.again();
+    }
+}
+
+async fn a_delivered_one_is_told_from_a_replay_by_its_signature_and_id(stage: &impl Stage) {
+    let (id, mac) = (
+        |text: &str| Some(IdDigest::of(text.as_bytes())),
+        |text: &str| Some(MacDigest::of(text.as_bytes())),
+    );
+    for (had, asked, same_id, same_mac) in [
+        ((id("1"), mac("1")), (id("1"), mac("1")), true, true),
+        ((id("1"), mac("1")), (id("2"), mac("1")), false, true),
+        ((id("1"), mac("1")), (id("1"), mac("2")), true, false),
+        ((id("1"), mac("1")), (None, None), false, false),
+        ((None, None), (id("1"), mac("1")), false, false),
+        ((None, None), (None, None), true, false),
+    ] {
+        let first = Attempt::new().with(|ask| (ask.id, ask.mac) = had);
+        first.delivered(stage).await;
+        let seen = Seen {
+            same_mac,
+            same_id,
+            attempts: 1,
+        };
+        for _ in 0..2 {
+            let verdict = first.again().with(|ask| (ask.id, ask.mac) = asked).ask(stage).await;
+            assert_eq!(verdict, Verdict::Done(seen));
+        }
+        // Its own attempt, asking again, is no exception.
+        let own = first.ask(stage).await;
+        assert!(matches!(own, Verdict::Done(_)), "{own:?}");
+    }
+    let second = Attempt::new();
+    let grant = second.claim(stage).await;
+    second.settle(stage, &grant, &["a"], &[]).await;
+    let third = second.again().with(|ask| ask.mac = Some(MacDigest::of(b"mac 2")));
+    third.delivered(stage).await;
+    // The signature that counts is that of the attempt that was delivered.
+    let verdict = second.again().ask(stage).await;
+    assert_eq!(
+        verdict,
+        Verdict::Done(Seen {
+            same_mac: false,
+            same_id: true,
+            attempts: 2
+        })
+    );
+}
+
+async fn nothing_is_judged_before_it_is_delivered(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    let other = first.again().with(|ask| ask.id = Some(IdDigest::of(b"id 2")));
+    let verdict = other.ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    first.settle(stage, &grant, &["a"], &[]).await;
+    assert_eq!(other.claim(stage).await.attempt, 2);
+}
+
+async fn a_lease_that_is_over_lets_the_next_attempt_through(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let new = first.again().claim(stage).await;
+    assert!(new.fence > old.fence);
+    assert_eq!(new.attempt, 2);
+}
+
+async fn a_late_success_counts_whoever_holds_the_delivery(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again().with(|ask| ask.lease = LONG);
+    let new = second.claim(stage).await;
+    assert_eq!(first.settle(stage, &old, &["a"], &["a"]).await, Settled::Done);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+    // The holder's failure takes nothing back.
+    assert_eq!(second.settle(stage, &new, &["a"], &[]).await, Settled::Done);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+}
+
+async fn a_late_failure_frees_nothing(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again().with(|ask| ask.lease = LONG);
+    second.claim(stage).await;
+    assert_eq!(first.settle(stage, &old, &["a", "b"], &["a"]).await, Settled::Fenced);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    // But its success was noted.
+    second.release(stage).await;
+    assert_eq!(first.again().claim(stage).await.delivered, names(&["a"]));
+}
+
+async fn a_release_gives_the_attempt_number_back(stage: &impl Stage) {
+    let first = Attempt::new();
+    let mut fence = first.claim(stage).await.fence;
+    first.release(stage).await;
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert_eq!(grant.attempt, 1);
+    assert!(grant.fence > fence);
+    second.settle(stage, &grant, &["a"], &[]).await;
+    fence = grant.fence;
+    for _ in 0..2 {
+        let limited = first.again();
+        let grant = limited.claim(stage).await;
+        assert_eq!(grant.attempt, 2);
+        assert!(grant.fence > fence);
+        fence = grant.fence;
+        limited.release(stage).await;
+    }
+    assert_eq!(first.again().claim(stage).await.attempt, 2);
+}
+
+async fn a_release_takes_no_success_back(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    first.report(stage, &grant, &[], &["a"], false).await;
+    first.release(stage).await;
+    let next = first.again().claim(stage).await;
+    assert_eq!((next.attempt, &next.delivered), (1, &names(&["a"])));
+    assert!(next.fence > grant.fence);
+}
+
+async fn fences_grow_even_if_the_clock_steps_back(stage: &impl Stage) {
+    // Granted in the year 2096, by a clock that has been put right since.
+    let grant = Grant {
+        fence: 4_000_000_000_000_000,
+        attempt: 1,
+        delivered: Vec::new(),
+    };
+    let first = Attempt::new();
+    assert_eq!(first.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
+    let next = first.again().claim(stage).await;
+    assert!(next.fence > grant.fence, "{} after {}", next.fence, grant.fence);
+}
+
+async fn only_the_owner_releases(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    first.claim(stage).await;
+    first.again().release(stage).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    stage.pass(OVER).await;
+    let second = first.again().with(|ask| ask.lease = LONG);
+    second.claim(stage).await;
+    // Its lease went to another.
+    first.release(stage).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    // A delivered record is no claim.
+    let done = Attempt::new();
+    done.delivered(stage).await;
+    done.release(stage).await;
+    let verdict = done.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+    // Nor is none.
+    Attempt::new().release(stage).await;
+}
+
+async fn without_required_destinations_nothing_is_ever_delivered(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    assert_eq!(first.settle(stage, &grant, &[], &["a"]).await, Settled::Open);
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert_eq!(grant.delivered, names(&["a"]));
+    assert_eq!(second.settle(stage, &grant, &[], &[]).await, Settled::Open);
+    // All that is required has had it already: an attempt with nothing to do delivers it.
+    let third = first.again();
+    let grant = third.claim(stage).await;
+    assert_eq!(third.settle(stage, &grant, &["a"], &[]).await, Settled::Done);
+}
+
+async fn a_fan_out_remembers_who_has_had_it(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    assert_eq!(
+        first.settle(stage, &grant, &["a", "b"], &["a", "optional"]).await,
+        Settled::Open
+    );
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    let mut had = grant.delivered.clone();
+    had.sort();
+    assert_eq!(had, names(&["a", "optional"]));
+    assert_eq!(second.settle(stage, &grant, &["a", "b"], &["b"]).await, Settled::Done);
+}
+
+async fn a_note_does_not_end_the_attempt(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let grant = first.claim(stage).await;
+    assert_eq!(first.report(stage, &grant, &[], &["a"], false).await, Settled::Open);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    // It crashes here: the next one need not send to `a` again.
+    stage.pass(OVER).await;
+    assert_eq!(first.again().claim(stage).await.delivered, names(&["a"]));
+}
+
+async fn a_lost_record_is_made_anew_by_its_settlement(stage: &impl Stage) {
+    let grant = Grant {
+        fence: 7,
+        attempt: 3,
+        delivered: Vec::new(),
+    };
+    let done = Attempt::new();
+    assert_eq!(done.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    let verdict = done.again().ask(stage).await;
+    assert_eq!(
+        verdict,
+        Verdict::Done(Seen {
+            same_mac: true,
+            same_id: true,
+            attempts: 3
+        })
+    );
+
+    let half = Attempt::new();
+    assert_eq!(half.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
+    let next = half.again().claim(stage).await;
+    assert_eq!((next.attempt, next.delivered), (4, names(&["a"])));
+    assert!(next.fence > 7);
+
+    let failed = Attempt::new();
+    assert_eq!(failed.settle(stage, &grant, &["a"], &[]).await, Settled::Open);
+    assert_eq!(failed.again().claim(stage).await.attempt, 1);
+}
+
+async fn settling_twice_is_settling_once(stage: &impl Stage) {
+    let failed = Attempt::new();
+    let grant = failed.claim(stage).await;
+    for _ in 0..2 {
+        assert_eq!(failed.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
+    }
+    let second = failed.again();
+    let grant = second.claim(stage).await;
+    assert_eq!(grant.attempt, 2);
+    for _ in 0..2 {
+        assert_eq!(second.settle(stage, &grant, &["a", "b"], &["b"]).await, Settled::Done);
+    }
+}
+
+async fn a_delivered_record_ends_with_its_keep(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.keep = SHORT);
+    first.delivered(stage).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+    stage.pass(OVER).await;
+    assert_eq!(first.again().claim(stage).await.attempt, 1);
+}
+
+async fn an_unfinished_record_ends_with_its_open_time(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| (ask.open, ask.lease) = (SHORT, SHORT));
+    let grant = first.claim(stage).await;
+    first.settle(stage, &grant, &["a"], &[]).await;
+    stage.pass(OVER).await;
+    let next = first.again().claim(stage).await;
+    assert_eq!(next.attempt, 1);
+    assert!(next.fence > grant.fence);
+}
+
+async fn a_half_delivered_record_lives_as_long_as_a_delivered_one(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| (ask.open, ask.lease) = (SHORT, SHORT));
+    let grant = first.claim(stage).await;
+    first.settle(stage, &grant, &["a", "b"], &["a"]).await;
+    stage.pass(OVER).await;
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert_eq!((grant.attempt, &grant.delivered), (2, &names(&["a"])));
+    // Another claim and another failure do not shorten its life either.
+    second.settle(stage, &grant, &["a", "b"], &[]).await;
+    stage.pass(OVER).await;
+    assert_eq!(first.again().claim(stage).await.delivered, names(&["a"]));
+}
+
+async fn a_renewed_lease_runs_anew(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| (ask.open, ask.lease) = (SHORT, SHORT));
+    let grant = first.claim(stage).await;
+    let longer = first.clone().with(|ask| ask.lease = LONG);
+    assert_eq!(longer.renew(stage, &grant).await, Renewed::Held);
+    stage.pass(OVER).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    assert_eq!(longer.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+}
+
+async fn only_the_holder_renews(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again();
+    let new = second.claim(stage).await;
+    assert_eq!(first.renew(stage, &old).await, Renewed::Fenced);
+    assert_eq!(second.renew(stage, &new).await, Renewed::Held);
+    second.settle(stage, &new, &["a"], &["a"]).await;
+    assert_eq!(second.renew(stage, &new).await, Renewed::Fenced);
+    assert_eq!(Attempt::new().renew(stage, &new).await, Renewed::Fenced);
+}
+
+async fn a_forgotten_delivery_is_let_through_once(stage: &impl Stage) {
+    let first = Attempt::new();
+    let old = first.delivered(stage).await;
+    assert_eq!(first.forget(stage, LONG).await, Forgotten::Deliverable);
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert_eq!((grant.attempt, &grant.delivered[..]), (2, &[][..]));
+    assert!(grant.fence > old.fence);
+    assert_eq!(second.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    let verdict = first.again().ask(stage).await;
+    assert_eq!(
+        verdict,
+        Verdict::Done(Seen {
+            same_mac: true,
+            same_id: true,
+            attempts: 2
+        })
+    );
+}
+
+async fn forgetting_has_a_window(stage: &impl Stage) {
+    let first = Attempt::new();
+    first.delivered(stage).await;
+    assert_eq!(first.forget(stage, SHORT).await, Forgotten::Deliverable);
+    stage.pass(OVER).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+}
+
+async fn what_is_in_flight_or_not_delivered_is_not_forgotten(stage: &impl Stage) {
+    let first = Attempt::new();
+    assert_eq!(first.forget(stage, LONG).await, Forgotten::Unknown);
+    let grant = first.claim(stage).await;
+    match first.forget(stage, LONG).await {
+        Forgotten::InFlight { left } => assert!(left > LONG / 2 && left <= LONG, "{left:?}"),
+        other => panic!("{other:?}"),
+    }
+    first.settle(stage, &grant, &["a"], &[]).await;
+    assert_eq!(first.forget(stage, LONG).await, Forgotten::NotDelivered);
+    assert_eq!(first.again().claim(stage).await.attempt, 2);
+}
+
+async fn of_many_attempts_at_once_one_is_granted(stage: &impl Stage) {
+    for _ in 0..20 {
+        let first = Attempt::new();
+        let attempts: Vec<_> = (0..16).map(|_| first.again()).collect();
+        let verdicts = futures_util::future::join_all(attempts.iter().map(|attempt| attempt.ask(stage))).await;
+        let granted = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Claimed(_)))
+            .count();
+        assert_eq!(granted, 1, "{verdicts:?}");
+    }
+}
+
+fn names(names: &[&str]) -> Vec<DestinationName> {
+    names
+        .iter()
+        .map(|name| DestinationName::parse(name).expect("a name"))
+        .collect()
+}
+
+fn key() -> DeliveryKey {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(nonce().as_bytes());
+    bytes[24..].copy_from_slice(&nonce().as_bytes()[8..]);
+    DeliveryKey::from_bytes(bytes)
+}
+
+fn nonce() -> Nonce {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
+    bytes[8..].copy_from_slice(&count.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+    Nonce::from_bytes(bytes)
+}
