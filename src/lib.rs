@@ -34,6 +34,7 @@
 //!   compiler names the rest.
 
 pub mod event;
+pub mod limit;
 pub mod provider;
 pub mod replay;
 pub mod server;

@@ -1,0 +1,144 @@
+//! The penalty for failed verifications: who keeps sending forgeries is refused before his next body is read.
+//!
+//! Counted by client prefix and source, so that other clients and other sources feel nothing. The table has a fixed
+//! size. When the places for a client are taken by others it is not tracked by itself: it shares one bucket of the
+//! source with everybody else who is not, and that bucket counts only under pressure, so that 65,536 bad prefixes do not
+//! starve an honest newcomer.
+
+use super::{
+    Limited, PenaltySpec,
+    gcra::Gcra,
+    prefix::{Prefix, is_private},
+    table::{Found, Table, Tag},
+};
+use crate::event::{Monotonic, SourceName};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// How many prefixes are tracked, and how many clients are remembered as honest.
+const PLACES: usize = 65_536;
+/// How long a client that verified is never penalized.
+const PARDON: Duration = Duration::from_hours(24);
+/// A pardon younger than this is not written again: an honest sender costs a look, not a write, per request.
+const FRESH: Duration = Duration::from_hours(1);
+/// What a /48, and all untracked clients of a source together, may get wrong, as a multiple of one client's.
+const WIDER: u32 = 16;
+/// Buckets of untracked clients; sources beyond this number share them.
+const SHARED: usize = 64;
+
+/// Failed verifications of the whole process, by client and source.
+pub struct Penalties {
+    client: Gcra,
+    wide: Gcra,
+    exempt_private: bool,
+    tables: Arc<Tables>,
+}
+
+struct Tables {
+    failures: Table<()>,
+    untracked: Table<()>,
+    pardons: Table<()>,
+}
+
+impl Penalties {
+    /// Without a failure. `exempt_private`: no `client_ip.trust` is configured, so a private or loopback peer may be a
+    /// load balancer in front of everybody, and is never penalized.
+    pub fn new(spec: PenaltySpec, exempt_private: bool) -> Self {
+        let client = Gcra::new(spec.rate, spec.burst);
+        Self {
+            client,
+            wide: client.widened(WIDER),
+            exempt_private,
+            tables: Arc::new(Tables {
+                failures: Table::new(PLACES),
+                untracked: Table::new(SHARED),
+                pardons: Table::new(PLACES),
+            }),
+        }
+    }
+
+    /// The same clients under another setting, after a reload.
+    #[must_use]
+    pub fn retuned(&self, spec: PenaltySpec, exempt_private: bool) -> Self {
+        Self {
+            tables: self.tables.clone(),
+            ..Self::new(spec, exempt_private)
+        }
+    }
+
+    /// Must this client wait before its next request to this source is looked at? `pressure`: `in_flight` or
+    /// `buffered_bytes` are over half.
+    pub fn check(&self, client: IpAddr, source: &SourceName, now: Monotonic, pressure: bool) -> Option<Limited> {
+        if self.is_exempt(client) {
+            return None;
+        }
+        let prefix = Prefix::of(client);
+        let failures = &self.tables.failures;
+        let waits = |prefix: Prefix, gcra: Gcra| match failures.look(failures.tag((source, prefix)), now) {
+            Found::Held(full_at, ()) => gcra.wait(full_at, now).map(|wait| gcra.limited(wait)),
+            Found::Free => None,
+            Found::Full if !pressure => None,
+            Found::Full => match self.tables.untracked.look(self.shared(source), now) {
+                Found::Held(full_at, ()) => self.wide.wait(full_at, now).map(|wait| self.wide.limited(wait)),
+                Found::Free | Found::Full => None,
+            },
+        };
+        let limited = waits(prefix, self.client).or_else(|| waits(prefix.site()?, self.wide))?;
+        // Last, because hardly anybody gets here.
+        (!self.is_pardoned(prefix, source, now)).then_some(limited)
+    }
+
+    /// Counts a failed verification (the outcome `unverified`, nothing else).
+    pub fn charge(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
+        let prefix = Prefix::of(client);
+        if self.is_exempt(client) || self.is_pardoned(prefix, source, now) {
+            return;
+        }
+        let failures = &self.tables.failures;
+        let spend = |table: &Table<()>, tag: Tag, gcra: Gcra| {
+            table.change(tag, now, false, |held| {
+                let full_at = held.map_or(now, |(full_at, ())| full_at);
+                Some((gcra.spend(full_at, now), ()))
+            })
+        };
+        let mut tracked = spend(failures, failures.tag((source, prefix)), self.client);
+        if let Some(site) = prefix.site() {
+            tracked &= spend(failures, failures.tag((source, site)), self.wide);
+        }
+        if !tracked {
+            spend(&self.tables.untracked, self.shared(source), self.wide);
+        }
+    }
+
+    /// Remembers that this client verified for this source: for 24 h it is not penalized there.
+    pub fn pardon(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
+        if self.is_exempt(client) {
+            return;
+        }
+        let pardons = &self.tables.pardons;
+        let tag = pardons.tag((source, Prefix::of(client)));
+        let until = now.plus(PARDON);
+        match pardons.look(tag, now) {
+            Found::Held(held_until, ()) if until.since(held_until) < FRESH => {}
+            // Only who can sign gets here, so giving up the oldest pardon cannot be forced by a stranger.
+            _ => {
+                pardons.change(tag, now, true, |_| Some((until, ())));
+            }
+        }
+    }
+
+    fn is_exempt(&self, client: IpAddr) -> bool {
+        self.exempt_private && is_private(client)
+    }
+
+    fn is_pardoned(&self, prefix: Prefix, source: &SourceName, now: Monotonic) -> bool {
+        let pardons = &self.tables.pardons;
+        matches!(pardons.look(pardons.tag((source, prefix)), now), Found::Held(..))
+    }
+
+    fn shared(&self, source: &SourceName) -> Tag {
+        self.tables.untracked.tag(source)
+    }
+}
+
+#[cfg(test)]
+mod tests;

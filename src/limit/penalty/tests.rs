@@ -1,0 +1,238 @@
+//! Who is penalized, who never is, and what a million bad prefixes do: nothing.
+
+use super::*;
+use crate::limit::Rate;
+use proptest::prelude::*;
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const SPEC: PenaltySpec = PenaltySpec {
+    rate: Rate {
+        count: 30,
+        per: Duration::from_mins(1),
+    },
+    burst: 30,
+};
+
+fn source(name: &str) -> SourceName {
+    SourceName::parse(name).expect("a name")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect(text)
+}
+
+fn at(secs: u64) -> Monotonic {
+    Monotonic::from_start(Duration::from_secs(secs))
+}
+
+fn fail(penalties: &Penalties, client: &str, times: usize) {
+    for _ in 0..times {
+        penalties.charge(ip(client), &source("acme"), at(0));
+    }
+}
+
+#[test]
+fn the_burst_is_forgiven_and_then_the_client_waits() {
+    let penalties = Penalties::new(SPEC, false);
+    let check = |client, name: &str, now| penalties.check(ip(client), &source(name), at(now), false);
+    fail(&penalties, "192.0.2.1", 29);
+    assert_eq!(check("192.0.2.1", "acme", 0), None);
+    fail(&penalties, "192.0.2.1", 1);
+    let limited = check("192.0.2.1", "acme", 0).expect("30 were wrong");
+    assert_eq!(
+        (limited.retry_after(), limited.policy()),
+        (2, "\"source\";q=30;w=60".to_owned())
+    );
+    assert_eq!(check("192.0.2.1", "other", 0), None, "another source");
+    assert_eq!(check("192.0.2.2", "acme", 0), None, "another client");
+    assert_eq!(check("::ffff:192.0.2.1", "acme", 0), Some(limited), "the same client");
+    assert_eq!(check("192.0.2.1", "acme", 2), None, "one is forgiven every two seconds");
+}
+
+#[test]
+fn failures_beyond_the_burst_do_not_lengthen_the_wait() {
+    let penalties = Penalties::new(SPEC, false);
+    fail(&penalties, "192.0.2.1", 10_000);
+    let limited = penalties.check(ip("192.0.2.1"), &source("acme"), at(0), false);
+    assert_eq!(limited.expect("penalized").retry_after(), 2);
+}
+
+#[test]
+fn an_ipv6_client_is_its_64_and_a_48_counts_sixteenfold() {
+    let penalties = Penalties::new(SPEC, false);
+    let check = |client| penalties.check(ip(client), &source("acme"), at(0), false);
+    fail(&penalties, "2001:db8:1:1::1", 30);
+    assert!(check("2001:db8:1:1:ffff::1").is_some(), "the same /64");
+    assert_eq!(check("2001:db8:1:2::1"), None, "the next /64");
+    for subnet in 2..=16 {
+        fail(&penalties, &format!("2001:db8:1:{subnet:x}::1"), 30);
+    }
+    assert!(check("2001:db8:1:ffff::1").is_some(), "the /48 is spent");
+    assert_eq!(check("2001:db8:2:1::1"), None, "the next /48");
+}
+
+#[test]
+fn who_verified_within_a_day_is_never_penalized_at_that_source() {
+    let penalties = Penalties::new(SPEC, false);
+    let check = |name: &str, now| penalties.check(ip("2001:db8::1"), &source(name), at(now), true);
+    fail(&penalties, "2001:db8::1", 40);
+    assert!(check("acme", 0).is_some());
+    penalties.pardon(ip("2001:db8::1"), &source("acme"), at(0));
+    assert_eq!(check("acme", 0), None, "also what was wrong before");
+    fail(&penalties, "2001:db8::1", 1000);
+    assert_eq!(check("acme", 0), None);
+    for _ in 0..40 {
+        penalties.charge(ip("2001:db8::1"), &source("other"), at(0));
+    }
+    assert!(check("other", 0).is_some(), "another source does not know him");
+    let day = 24 * 3600;
+    for _ in 0..40 {
+        penalties.charge(ip("2001:db8::1"), &source("acme"), at(day));
+    }
+    assert!(check("acme", day).is_some(), "the day is over");
+}
+
+#[test]
+fn a_pardon_is_renewed() {
+    let penalties = Penalties::new(SPEC, false);
+    let (client, acme) = (ip("192.0.2.1"), source("acme"));
+    for hour in 0..40 {
+        penalties.pardon(client, &acme, at(hour * 3600));
+    }
+    let later = at(39 * 3600 + 23 * 3600 - 1);
+    for _ in 0..40 {
+        penalties.charge(client, &acme, later);
+    }
+    assert_eq!(penalties.check(client, &acme, later, true), None);
+}
+
+#[test]
+fn a_private_peer_may_be_a_load_balancer() {
+    for (client, exempt, penalized) in [
+        ("10.0.0.1", true, false),
+        ("127.0.0.1", true, false),
+        ("::1", true, false),
+        ("10.0.0.1", false, true),
+        ("192.0.2.1", true, true),
+    ] {
+        let penalties = Penalties::new(SPEC, exempt);
+        fail(&penalties, client, 40);
+        let limited = penalties.check(ip(client), &source("acme"), at(0), true);
+        assert_eq!(limited.is_some(), penalized, "{client}, exempt: {exempt}");
+    }
+}
+
+#[test]
+fn a_reload_keeps_who_failed_and_who_is_known() {
+    let penalties = Penalties::new(SPEC, false);
+    fail(&penalties, "192.0.2.1", 40);
+    fail(&penalties, "192.0.2.2", 40);
+    penalties.pardon(ip("192.0.2.2"), &source("acme"), at(0));
+    let retuned = penalties.retuned(PenaltySpec { burst: 20, ..SPEC }, false);
+    assert!(retuned.check(ip("192.0.2.1"), &source("acme"), at(0), false).is_some());
+    assert_eq!(retuned.check(ip("192.0.2.2"), &source("acme"), at(0), false), None);
+}
+
+#[test]
+fn a_million_bad_prefixes_neither_grow_the_memory_nor_hurt_the_honest() {
+    let penalties = Penalties::new(SPEC, false);
+    let acme = source("acme");
+    let known = ip("198.51.100.7");
+    penalties.pardon(known, &acme, at(0));
+    for number in 0..1_000_000_u32 {
+        penalties.charge(Ipv4Addr::from(0x0100_0000 + number).into(), &acme, at(0));
+    }
+    assert_eq!(penalties.tables.failures.allocated(), PLACES);
+    assert!(penalties.tables.pardons.allocated() <= PLACES);
+    assert!(penalties.tables.untracked.allocated() <= 64 * 8);
+    for pressure in [false, true] {
+        assert_eq!(penalties.check(known, &acme, at(0), pressure), None, "who is known");
+    }
+    let newcomers = |pressure| {
+        let is_penalized = |number: &u32| {
+            let client = Ipv4Addr::from(0xc000_0000 + number).into();
+            penalties.check(client, &acme, at(0), pressure).is_some()
+        };
+        (0..1000_u32).filter(is_penalized).count()
+    };
+    assert_eq!(newcomers(false), 0, "without pressure nobody pays for others");
+    assert!(
+        newcomers(true) > 900,
+        "under pressure those without a place share a bucket"
+    );
+    let other = source("other");
+    assert_eq!(
+        penalties.check(ip("192.0.2.1"), &other, at(0), true),
+        None,
+        "another source feels nothing"
+    );
+    // One failure each is forgiven in two seconds, the shared bucket in a minute.
+    assert_eq!(penalties.check(ip("192.0.2.1"), &acme, at(61), true), None);
+}
+
+#[test]
+fn two_workers_count_together() {
+    let penalties = Penalties::new(SPEC, false);
+    let (barrier, checked) = (Barrier::new(2), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..15 {
+                    if penalties
+                        .check(ip("192.0.2.1"), &source("acme"), at(0), false)
+                        .is_none()
+                    {
+                        checked.fetch_add(1, Ordering::SeqCst);
+                    }
+                    penalties.charge(ip("192.0.2.1"), &source("acme"), at(0));
+                }
+            });
+        }
+    });
+    assert_eq!(
+        checked.load(Ordering::SeqCst),
+        30,
+        "none of the first thirty is refused"
+    );
+    assert!(
+        penalties
+            .check(ip("192.0.2.1"), &source("acme"), at(0), false)
+            .is_some()
+    );
+}
+
+proptest! {
+    #[test]
+    fn whoever_fails_less_than_his_burst_is_never_penalized(
+        attackers in prop::collection::vec((any::<u128>(), 1_usize..60), 1..80),
+        honest in any::<u128>(),
+        failures in 0_usize..30,
+        pressure in any::<bool>(),
+    ) {
+        let penalties = Penalties::new(SPEC, false);
+        let acme = source("acme");
+        let site = |address: u128| address >> 80;
+        let mut sites = HashSet::new();
+        for (address, times) in attackers {
+            // One attacker a /48, none in the honest client's.
+            if site(address) != site(honest) && sites.insert(site(address)) {
+                for _ in 0..times {
+                    penalties.charge(Ipv6Addr::from(address).into(), &acme, at(0));
+                }
+            }
+        }
+        let client = Ipv6Addr::from(honest).into();
+        for _ in 0..failures {
+            penalties.charge(client, &acme, at(0));
+        }
+        prop_assert_eq!(penalties.check(client, &acme, at(0), pressure), None);
+    }
+}
