@@ -40,3 +40,4 @@ pub mod replay;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,254 @@
+//! The request that a destination gets: what came in, less what must not pass, plus what we know of it.
+
+use super::{DeliveryError, DestinationSpec, OutboundRequest, TargetRule, attest, target::target};
+use crate::event::{DeliveryKey, EventName, Frames, ProviderName, SourceName, Timestamp};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use std::borrow::Cow;
+
+const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
+const PROVIDER: HeaderName = HeaderName::from_static("hookward-provider");
+const EVENT: HeaderName = HeaderName::from_static("hookward-event");
+const DELIVERY: HeaderName = HeaderName::from_static("hookward-delivery");
+const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
+const VERIFIED: HeaderName = HeaderName::from_static("hookward-verified");
+const LEDGER: HeaderName = HeaderName::from_static("hookward-ledger");
+const REPEAT: HeaderName = HeaderName::from_static("hookward-repeat");
+const DUPLICATE: HeaderName = HeaderName::from_static("hookward-duplicate");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// More lines than any server of ours lets in; `HeaderMap` itself would panic at 32,768.
+const MOST_HEADERS: usize = 4096;
+
+/// What is known of a delivery when it is forwarded: plain values, whoever found them out.
+pub struct Passage<'a> {
+    /// `Hookward-Source`.
+    pub source: &'a SourceName,
+    /// `Hookward-Provider`.
+    pub provider: &'a ProviderName,
+    /// `Hookward-Event`, when known.
+    pub event: Option<&'a EventName>,
+    /// `Hookward-Delivery`: the provider's id where it is signed and header-safe, else the text of `key`.
+    pub delivery: HeaderValue,
+    /// The ledger's key of the delivery, which `sign` puts into `webhook-id`; where there is no ledger, one that is made
+    /// of the request's id.
+    pub key: &'a DeliveryKey,
+    /// `Hookward-Attempt`.
+    pub attempt: u32,
+    /// `Hookward-Verified`: `signature`, `token` or `none`.
+    pub verified: &'static str,
+    /// `Hookward-Ledger: local`: let through in an outage of Redis.
+    pub local_ledger: bool,
+    /// `Hookward-Repeat: true`: known content under a new id, which may honestly repeat.
+    pub repeat: bool,
+    /// `Hookward-Duplicate: true`: delivered before, and `duplicates: forward`.
+    pub duplicate: bool,
+    /// `X-Forwarded-For`: the believed hops and the peer, joined by `, `.
+    pub forwarded_for: HeaderValue,
+    /// `X-Forwarded-Proto`: `http` or `https`.
+    pub proto: &'static str,
+    /// `Host` (or `:authority`) as received.
+    pub host: Option<HeaderValue>,
+    /// `X-Request-Id`: of a trusted peer, else ours.
+    pub request_id: HeaderValue,
+    /// `traceparent`: the received one if it is valid, else a minted one.
+    pub traceparent: HeaderValue,
+    /// Headers that bear the proof itself (token, basic, JWT).
+    pub credential_headers: &'a [HeaderName],
+    /// Query parameters that bear the proof itself.
+    pub credential_query: &'a [String],
+    /// Wall-clock time of this attempt, for the signature of ours.
+    pub at: Timestamp,
+}
+
+/// Makes the request for one destination: its target, its headers, and the body as it was verified.
+///
+/// Fails with [`DeliveryError::Unreachable`] only where the joined target or the number of headers is beyond what can be
+/// sent at all.
+pub fn compose(
+    head: &Parts,
+    body: &Frames,
+    passage: &Passage<'_>,
+    to: &DestinationSpec,
+) -> Result<OutboundRequest, DeliveryError> {
+    let unsendable = |reason| DeliveryError::Unreachable {
+        destination: to.name.clone(),
+        reason,
+        sent: false,
+    };
+    if head.headers.len() > MOST_HEADERS {
+        return Err(unsendable(format!("more than {MOST_HEADERS} header lines")));
+    }
+    let withheld = if to.forward_credentials {
+        &[]
+    } else {
+        passage.credential_query
+    };
+    let target = target(&to.url.target, &head.uri, withheld).map_err(unsendable)?;
+
+    let mut headers = HeaderMap::with_capacity(head.headers.len() + to.headers.len() + 20);
+    copy(&mut headers, head, passage, to);
+    for (name, _) in &to.headers {
+        headers.remove(name);
+    }
+    for (name, value) in to.headers.iter().filter(|(name, _)| !is_reserved(name)) {
+        headers.append(name, value.clone());
+    }
+    if let Some(secret) = &to.sign
+        && (passage.verified != "none" || to.sign_unverified)
+    {
+        attest::sign(&mut headers, secret, passage.source, passage.key, passage.at, body);
+    }
+    state(&mut headers, passage);
+    let host = match (&to.url.target, &passage.host) {
+        (TargetRule::Append { .. }, Some(received)) => received,
+        _ => &to.url.authority,
+    };
+    headers.insert(header::HOST, host.clone());
+    // Stated for an empty body too (a POST without one would be read as "length unknown" by some servers), but not for a
+    // GET that has none.
+    if !body.is_empty() || !matches!(head.method, Method::GET | Method::HEAD) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    Ok(OutboundRequest {
+        method: head.method.clone(),
+        target,
+        headers,
+        body: body.clone(),
+    })
+}
+
+/// Is this a header that hookward or HTTP itself sets, so that a destination's fixed `headers` may not?
+pub fn is_reserved(name: &HeaderName) -> bool {
+    let name = folded(name);
+    is_hop_by_hop(&name) || is_ours(&name) || is_stated(&name)
+}
+
+/// The value of `Hookward-Delivery`: the provider's id where it is signed and arrives as it was sent, else the text of
+/// the ledger's key.
+#[expect(clippy::missing_panics_doc, reason = "base64url is always header-safe")]
+pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> HeaderValue {
+    let is_safe = |id: &&str| {
+        let is_printable = id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        // The space around a value is not part of it.
+        is_printable && !id.is_empty() && id.trim() == *id
+    };
+    let id = signed_id.filter(is_safe).and_then(|id| HeaderValue::from_str(id).ok());
+    id.unwrap_or_else(|| HeaderValue::from_str(&key.to_text()).expect("base64url is header-safe"))
+}
+
+/// Our own namespace. The argument is folded (see `folded`).
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("hookward-")
+}
+
+/// Headers of one connection (RFC 9110 section 7.6.1), and what belongs to an upgrade or to a proxy. `Expect` is among
+/// them because the body is here already. The argument is folded.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings" | "expect"
+    ) || name.starts_with("proxy-")
+}
+
+/// The name with `_` read as `-`: CGI and WSGI apps cannot tell `hookward_verified` from `hookward-verified`.
+pub(super) fn folded(name: &HeaderName) -> Cow<'_, str> {
+    let name = name.as_str();
+    if name.contains('_') {
+        Cow::Owned(name.replace('_', "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// The headers that `Connection` names beside its own keywords; mostly none.
+pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
+        .collect()
+}
+
+/// Beside our namespace, what is set anew for every request.
+fn is_stated(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "x-forwarded-for"
+            | "x-forwarded-proto"
+            | "x-forwarded-host"
+            | "x-request-id"
+            | "traceparent"
+    )
+}
+
+/// Not to be believed from whoever sent it. A trusted peer's X-Forwarded-For has become part of
+/// [`Passage::forwarded_for`] by now; the rest of what it passes on may be its client's invention.
+fn is_unbelieved(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-http-method-override"
+        )
+}
+
+/// Copies what passes, byte for byte and repeated lines in their order.
+fn copy(headers: &mut HeaderMap, head: &Parts, passage: &Passage<'_>, to: &DestinationSpec) {
+    let named = named_by_connection(&head.headers);
+    let passes = |name: &HeaderName| {
+        let text = &*folded(name);
+        let withheld = is_hop_by_hop(text)
+            || is_ours(text)
+            || is_stated(text)
+            || is_unbelieved(text)
+            || named.iter().any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+            || (!to.forward_credentials && passage.credential_headers.iter().any(|bears| *folded(bears) == *text))
+            // Also where this delivery is not signed: what a sender puts there is never ours.
+            || (to.sign.is_some() && matches!(text, "webhook-id" | "webhook-timestamp" | "webhook-signature"))
+            // It qualifies the traceparent that it came with, and no other (W3C Trace Context, 3.3).
+            || (text == "tracestate" && head.headers.get(TRACEPARENT) != Some(&passage.traceparent));
+        !withheld
+    };
+    for (name, value) in head.headers.iter().filter(|(name, _)| passes(name)) {
+        headers.append(name, value.clone());
+    }
+}
+
+/// States what we know. Last, so that nothing that came in can stand beside it.
+fn state(headers: &mut HeaderMap, passage: &Passage<'_>) {
+    let text = |text: &str| HeaderValue::from_str(text).expect("names and events are printable ASCII");
+    headers.insert(SOURCE, text(passage.source.as_str()));
+    headers.insert(PROVIDER, text(passage.provider.as_str()));
+    if let Some(event) = passage.event {
+        headers.insert(EVENT, text(event.as_str()));
+    }
+    headers.insert(DELIVERY, passage.delivery.clone());
+    headers.insert(ATTEMPT, HeaderValue::from(passage.attempt));
+    headers.insert(VERIFIED, HeaderValue::from_static(passage.verified));
+    for (flag, name, value) in [
+        (passage.local_ledger, LEDGER, "local"),
+        (passage.repeat, REPEAT, "true"),
+        (passage.duplicate, DUPLICATE, "true"),
+    ] {
+        if flag {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    headers.insert(FORWARDED_FOR, passage.forwarded_for.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(passage.proto));
+    if let Some(host) = &passage.host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+    headers.insert(REQUEST_ID, passage.request_id.clone());
+    headers.insert(TRACEPARENT, passage.traceparent.clone());
+}
+
+#[cfg(test)]
+mod tests;
