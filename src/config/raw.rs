@@ -1,0 +1,255 @@
+//! The YAML as written, without logic: these types give the JSON Schema, and the schema checks the file's shape.
+//!
+//! Every field is an `Option`, required ones too: what does not fit is reported and then reads as absent.
+
+mod collection;
+mod destination;
+mod source;
+mod word;
+
+pub(super) use collection::{Listed, Named};
+pub(super) use destination::{Destination, Sign, Status, Upstream};
+pub(super) use source::{
+    Defaults, Fields, Origin, Per, RateLimit, Replay, ReplayLong, Secret, Setting, Source, To, Tolerance, Verify,
+};
+pub(super) use word::{Duplicates, Encoding, Forwarding, OnMissing, OnOutage, ReadyPart, ScopeWord, Text};
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use serde::Deserialize;
+use serde_json::Value;
+use word::{Address, Auto, DurationText, HostText, NetworkText, Off, PathText, RateText, SizeText, UrlText};
+
+/// What hookward reads from its configuration file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "hookward configuration")]
+pub(super) struct Root {
+    /// Version of this format: 1.
+    #[schemars(required, range(min = 1, max = 1), example = 1)]
+    pub version: Option<u64>,
+    /// Where webhooks arrive. Default 0.0.0.0:9480.
+    pub listen: Option<Listen>,
+    /// Probes and metrics, read only. Default 0.0.0.0:9481.
+    pub health: Option<Address>,
+    /// Admin page and JSON API. Default 127.0.0.1:9482; any address but a loopback one needs a token.
+    pub admin: Option<Admin>,
+    /// Accepted `Host`s; any other is answered 421. Absent: all are accepted.
+    pub hosts: Option<Listed<HostText>>,
+    /// The app: where a source without `to` goes. The request's own path and query are appended.
+    pub upstream: Option<Upstream>,
+    /// Redis holds the replay ledger for all replicas. Absent: it lives in this process.
+    pub redis: Option<Redis>,
+    /// Whose forwarding headers are believed.
+    pub client_ip: Option<ClientIp>,
+    /// Bounds of the process.
+    pub limits: Option<Limits>,
+    /// What holds for every source that says nothing else; a preset goes before it.
+    pub defaults: Option<Defaults>,
+    /// What `/readyz` waits for beside the sidecar itself.
+    pub ready_requires: Option<Listed<ReadyPart>>,
+    /// The senders.
+    #[schemars(required)]
+    pub sources: Option<Named<Source>>,
+    /// Apps that sources name in `to`.
+    pub destinations: Option<Named<Destination>>,
+}
+
+/// `listen`, short or long.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Listen {
+    Short(Address),
+    Long(ListenLong),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`listen` in its long form")]
+pub(super) struct ListenLong {
+    /// Address and port.
+    #[schemars(required)]
+    pub address: Option<Address>,
+    /// Not supported yet.
+    pub tls: Option<ServerTls>,
+    /// Not supported yet.
+    pub proxy_protocol: Option<bool>,
+    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    pub health_path: Option<PathText>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`listen.tls`")]
+pub(super) struct ServerTls {
+    pub cert: Option<Text>,
+    pub key: Option<Text>,
+    pub client_ca: Option<Text>,
+}
+
+/// `admin`, short or long.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Admin {
+    Short(Address),
+    Long(AdminLong),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`admin` in its long form")]
+pub(super) struct AdminLong {
+    /// Address and port.
+    #[schemars(required)]
+    pub address: Option<Address>,
+    /// The bearer token that an address other than loopback needs.
+    pub token: Option<Secret>,
+}
+
+/// `redis`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`redis`")]
+pub(super) struct Redis {
+    /// `redis://HOST:PORT/DB`.
+    pub url: Option<UrlText>,
+    /// Not supported yet: Redis Cluster.
+    pub urls: Option<Listed<UrlText>>,
+    /// Not supported yet: Redis Sentinel.
+    pub sentinel: Option<Sentinel>,
+    /// Not supported yet.
+    pub tls: Option<RedisTls>,
+    /// ACL user.
+    pub username: Option<Text>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Part of every key, so that staging never answers for production.
+    pub namespace: Option<Text>,
+    /// Time for one call. Default 100ms.
+    pub timeout: Option<DurationText>,
+    /// What happens to requests while Redis is out. Default `local`.
+    pub on_outage: Option<OnOutage>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`redis.sentinel`")]
+pub(super) struct Sentinel {
+    pub master: Option<Text>,
+    pub urls: Option<Listed<UrlText>>,
+    pub username: Option<Text>,
+    pub password: Option<Secret>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`redis.tls`")]
+pub(super) struct RedisTls {
+    pub ca: Option<Text>,
+    pub cert: Option<Text>,
+    pub key: Option<Text>,
+}
+
+/// `client_ip`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`client_ip`")]
+pub(super) struct ClientIp {
+    /// Hops whose forwarding header is believed: your load balancer's addresses. Default none.
+    pub trust: Option<Listed<NetworkText>>,
+    /// The header that they write. Default x-forwarded-for.
+    pub header: Option<Forwarding>,
+}
+
+/// `limits`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "`limits`")]
+pub(super) struct Limits {
+    /// Open connections. Default 10000.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub connections: Option<u64>,
+    /// Requests between gate and answer. Default 1024.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub in_flight: Option<u64>,
+    /// All bodies in memory together; `auto` is a quarter of the cgroup's memory limit, at most 64MiB.
+    pub buffered_bytes: Option<SizeText>,
+    /// Time for a request's head. Default 5s.
+    pub header_timeout: Option<DurationText>,
+    /// Time for a body. Default 10s.
+    pub body_timeout: Option<DurationText>,
+    /// Time to finish after SIGTERM. Default 15s.
+    pub shutdown_grace: Option<DurationText>,
+    /// Penalty for failed verifications, per client and source. Default 30/m, burst 30.
+    pub failed_verifications: Option<FailedVerifications>,
+    /// Records of the in-process ledger. Default 65536.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub ledger_entries: Option<u64>,
+    /// Worker threads; `auto` is the CPUs that the cgroup grants.
+    pub workers: Option<Workers>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum FailedVerifications {
+    Word(Off),
+    Spec(FailedSpec),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "{rate, burst}")]
+pub(super) struct FailedSpec {
+    /// How fast failures are forgiven.
+    #[schemars(required)]
+    pub rate: Option<RateText>,
+    /// How many are forgiven at once. Default: the rate's count.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub burst: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Workers {
+    Word(Auto),
+    Number(#[schemars(range(min = 1, max = 512))] u64),
+}
+
+/// The JSON Schema (draft 2020-12) of a configuration.
+pub(super) fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .with_transform(RecursiveTransform(without_null));
+    settings.into_generator().into_root_schema_for::<Root>().to_value()
+}
+
+/// `Option` here means "may be absent"; an explicit null is refused, because it is nearly always a forgotten value.
+fn without_null(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    let properties = properties.into_iter().flat_map(|properties| properties.values_mut());
+    for property in properties.filter_map(Value::as_object_mut) {
+        if property.get("default") == Some(&Value::Null) {
+            property.remove("default");
+        }
+        if let Some(Value::Array(types)) = property.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [one] = types.as_slice() {
+                let one = one.clone();
+                property.insert("type".to_owned(), one);
+            }
+        }
+        if let Some(Value::Array(words)) = property.get_mut("enum") {
+            words.retain(|word| !word.is_null());
+        }
+        let Some(Value::Array(branches)) = property.get_mut("anyOf") else {
+            continue;
+        };
+        branches.retain(|branch| branch["type"] != "null");
+        if let [Value::Object(only)] = branches.as_slice() {
+            let only = only.clone();
+            property.remove("anyOf");
+            for (key, value) in only {
+                property.entry(key).or_insert(value);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! `upstream` and `destinations`.
+
+use super::{FAIL, Reader, defaults::Defaults};
+use crate::config::{
+    problem::{Fault, excerpt},
+    raw::{self, Named, Root},
+    secrets::{Fetched, Held},
+    settings::SourceSettings,
+    spot::Spot,
+    url::{self, Kind},
+    value,
+};
+use crate::{
+    event::{DestinationName, Secret},
+    provider::Encoding,
+    upstream::{DestinationSpec, DestinationUrl},
+};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Headers that are framing, or ours: a fixed one would break the request or forge our word.
+const FORBIDDEN: [&str; 10] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+/// Every destination of the file by name; `None`: there is one, and it was reported.
+pub(super) struct Destinations {
+    list: Vec<(String, Option<Arc<DestinationSpec>>)>,
+}
+
+/// What a name means.
+pub(super) enum Found {
+    Known(Arc<DestinationSpec>),
+    Reported,
+    Unknown,
+}
+
+impl Destinations {
+    pub fn find(&self, name: &str) -> Found {
+        match self.list.iter().find(|(known, _)| known == name) {
+            Some((_, Some(spec))) => Found::Known(spec.clone()),
+            Some((_, None)) => Found::Reported,
+            None => Found::Unknown,
+        }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.list.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub fn known(&self) -> impl Iterator<Item = &Arc<DestinationSpec>> {
+        self.list.iter().filter_map(|(_, spec)| spec.as_ref())
+    }
+
+    /// Those that a source names, in the order of the file.
+    pub fn used_by(&self, sources: &[SourceSettings]) -> Vec<Arc<DestinationSpec>> {
+        let used = |spec: &Arc<DestinationSpec>| {
+            sources
+                .iter()
+                .flat_map(|source| &source.to)
+                .any(|route| route.destination.name == spec.name)
+        };
+        self.known().filter(|spec| used(spec)).cloned().collect()
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn destinations(&self, raw: &Root, root: Spot<'_>, defaults: &Defaults) -> Destinations {
+        let mut list = Vec::new();
+        let spot = root.at("upstream");
+        let upstream = DestinationName::upstream();
+        match &raw.upstream {
+            None if spot.exists() => list.push((upstream.to_string(), None)),
+            None => {}
+            Some(raw::Upstream::Short(text)) => {
+                let url = self.parsed(Some(text), spot, |text| url::destination(text, Kind::Upstream));
+                list.push((
+                    upstream.to_string(),
+                    url.map(|url| Arc::new(plain(upstream, url, defaults))),
+                ));
+            }
+            Some(raw::Upstream::Long(long)) => {
+                let spec = self.destination(upstream.clone(), long, spot, defaults);
+                list.push((upstream.to_string(), spec.map(Arc::new)));
+            }
+        }
+        let spot = root.at("destinations");
+        for (name, raw) in raw.destinations.iter().flat_map(|Named(list)| list) {
+            let spot = spot.at(name);
+            let parsed = DestinationName::parse(name).map_err(|error| Fault::new(error.to_string()));
+            let parsed = match parsed {
+                Ok(name) if name == DestinationName::upstream() => {
+                    Err(Fault::new("`upstream` is the name of the plain upstream")
+                        .hint("call this destination something else"))
+                }
+                other => other,
+            };
+            let parsed = parsed.map_err(|fault| self.problems.error(spot.label(), fault)).ok();
+            let spec = parsed
+                .zip(raw.as_ref())
+                .and_then(|(name, raw)| self.destination(name, raw, spot, defaults));
+            list.push((name.clone(), spec.map(Arc::new)));
+        }
+        Destinations { list }
+    }
+
+    fn destination(
+        &self,
+        name: DestinationName,
+        raw: &raw::Destination,
+        spot: Spot<'_>,
+        defaults: &Defaults,
+    ) -> Option<DestinationSpec> {
+        let is_upstream = name == DestinationName::upstream();
+        let kind = if is_upstream { Kind::Upstream } else { Kind::Destination };
+        self.unsupported(
+            spot,
+            "tls",
+            "use `http` to an app in the same pod or on a network that you trust",
+        );
+        let timeout = self
+            .parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive)
+            .unwrap_or(defaults.timeout);
+        let connect_wait = self
+            .parsed(raw.connect_wait.as_deref(), spot.at("connect_wait"), value::duration)
+            .unwrap_or(defaults.connect_wait);
+        if connect_wait > timeout && (spot.has("connect_wait") || spot.has("timeout")) {
+            let at = if spot.has("connect_wait") {
+                spot.at("connect_wait")
+            } else {
+                spot.at("timeout")
+            };
+            self.problems.warn(
+                at.value(),
+                Fault::new(format!(
+                    "`connect_wait` ({}) counts inside of `timeout` ({}) and is longer",
+                    value::show(connect_wait),
+                    value::show(timeout)
+                ))
+                .hint("lengthen `timeout`, or shorten `connect_wait`"),
+            );
+        }
+        let headers = self.fixed_headers(raw.headers.as_ref(), spot.at("headers"));
+        let map_status = self.map_status(raw.map_status.as_ref(), spot.at("map_status"));
+        let sign = raw
+            .sign
+            .as_ref()
+            .and_then(|sign| self.sign_key(sign, spot.at("sign").at("secret"), &name));
+        if spot.has("sign_unverified") && !spot.has("sign") {
+            self.problems.error(
+                spot.at("sign_unverified").label(),
+                Fault::new("`sign_unverified` without `sign` does nothing")
+                    .hint("add `sign: {secret: {file: PATH}}`, or take this out"),
+            );
+        }
+        if is_upstream && raw.forward_credentials == Some(false) {
+            self.problems.error(
+                spot.at("forward_credentials").value(),
+                Fault::new("credentials always stay for the plain `upstream`")
+                    .hint("name the app in `destinations` to have them removed"),
+            );
+        }
+        let url = self.parsed(raw.url.as_deref(), spot.at("url"), |text| url::destination(text, kind))?;
+        Some(DestinationSpec {
+            timeout,
+            connect_wait,
+            headers,
+            map_status,
+            forward_credentials: is_upstream || raw.forward_credentials.unwrap_or(false),
+            sign,
+            sign_unverified: raw.sign_unverified.unwrap_or(false),
+            ..plain(name, url, defaults)
+        })
+    }
+
+    fn fixed_headers(&self, raw: Option<&Named<raw::Text>>, spot: Spot<'_>) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        for (name, text) in raw.iter().flat_map(|list| &list.0) {
+            let at = spot.at(name);
+            let Ok(header) = HeaderName::try_from(name.as_str()) else {
+                self.problems.error(
+                    at.label(),
+                    Fault::new(format!("`{}` is not the name of a header", excerpt(name))),
+                );
+                continue;
+            };
+            let ours = header.as_str().replace('_', "-").starts_with("hookward-");
+            if ours || FORBIDDEN.contains(&header.as_str()) {
+                let why = if ours {
+                    "it is what hookward itself says"
+                } else {
+                    "it frames the request"
+                };
+                self.problems.error(
+                    at.label(),
+                    Fault::new(format!("the header `{header}` cannot be fixed: {why}")).hint("take it out"),
+                );
+                continue;
+            }
+            let Some(text) = text else { continue };
+            match HeaderValue::try_from(&**text) {
+                Ok(value) => headers.push((header, value)),
+                Err(_) => self.problems.error(
+                    at.value(),
+                    Fault::new(format!("the value of `{header}` cannot stand in a header"))
+                        .hint("no line breaks and no control characters"),
+                ),
+            }
+        }
+        headers
+    }
+
+    fn map_status(&self, raw: Option<&Named<raw::Status>>, spot: Spot<'_>) -> BTreeMap<u16, StatusCode> {
+        let mut map = BTreeMap::new();
+        for (from, to) in raw.iter().flat_map(|list| &list.0) {
+            let code = from.parse::<u16>().ok().filter(|code| (400..=599).contains(code));
+            let Some(code) = code else {
+                self.problems.error(
+                    spot.at(from).label(),
+                    Fault::new(format!("`{}` is not a status from 400 to 599", excerpt(from)))
+                        .hint("failures become other failures; what the app did with a success is not ours to change"),
+                );
+                continue;
+            };
+            if let Some(to) = to.as_ref().and_then(|raw::Status(to)| StatusCode::from_u16(*to).ok()) {
+                map.insert(code, to);
+            }
+        }
+        map
+    }
+
+    /// The key of our own signature, in bytes: Standard Webhooks libraries take `whsec_` and base64.
+    fn sign_key(&self, raw: &raw::Sign, spot: Spot<'_>, name: &DestinationName) -> Option<Secret> {
+        let whose = format!("`sign` of destination `{name}`");
+        let Fetched::Held(held) = self.secret(raw.secret.as_ref(), spot, &whose, FAIL) else {
+            return None;
+        };
+        let Held { secret, encoding, .. } = *held;
+        let text = secret.expose();
+        let bare = text.strip_prefix(b"whsec_");
+        let decoded = match encoding {
+            Encoding::Utf8 => return Some(secret),
+            Encoding::Hex => HEXLOWER_PERMISSIVE.decode(text).ok(),
+            Encoding::Base64 | Encoding::Preset => {
+                let text = bare.unwrap_or(text);
+                BASE64.decode(text).or_else(|_| BASE64_NOPAD.decode(text)).ok()
+            }
+        };
+        match decoded {
+            Some(key) if !key.is_empty() => Some(Secret::new(key)),
+            _ if encoding == Encoding::Preset && bare.is_none() => {
+                self.problems.warn(
+                    spot.label(),
+                    Fault::new(format!("the secret of {whose} is not base64, so its bytes are the key")).hint(
+                        "libraries of Standard Webhooks expect base64; say `encoding: utf8` if the bytes are meant",
+                    ),
+                );
+                Some(secret)
+            }
+            _ => {
+                let form = if encoding == Encoding::Hex { "hex" } else { "base64" };
+                self.problems
+                    .error(spot.label(), Fault::new(format!("the secret of {whose} is not {form}")));
+                None
+            }
+        }
+    }
+}
+
+/// A destination about which nothing but its URL is said.
+fn plain(name: DestinationName, url: DestinationUrl, defaults: &Defaults) -> DestinationSpec {
+    DestinationSpec {
+        forward_credentials: name == DestinationName::upstream(),
+        name,
+        url,
+        timeout: defaults.timeout,
+        connect_wait: defaults.connect_wait,
+        headers: Vec::new(),
+        map_status: BTreeMap::new(),
+        sign: None,
+        sign_unverified: false,
+    }
+}

@@ -1,0 +1,152 @@
+//! What a source adds to its preset: `settings`, `id`, `event`, `allow_unverified`.
+
+use super::{Reader, scheme::Secrets};
+use crate::config::{
+    problem::{Fault, excerpt},
+    raw::{self, Fields, Listed, Named, OnMissing, Setting},
+    secrets::Fetched,
+    spot::Spot,
+    value,
+};
+use crate::provider::Facts;
+use std::{collections::BTreeMap, ops::Deref};
+
+impl Reader<'_> {
+    /// `id` and `event`: one place or several.
+    pub(super) fn origin(&self, raw: Option<&raw::Origin>, spot: Spot<'_>) -> Option<Vec<String>> {
+        let (fields, spot) = match raw? {
+            raw::Origin::Plain(fields) => (fields, spot),
+            raw::Origin::Long(long) => (long.from.as_ref()?, spot.at("from")),
+        };
+        let list: Vec<String> = match fields {
+            Fields::One(text) => self.parsed(Some(text), spot, value::place).into_iter().collect(),
+            Fields::Several(Listed(list)) => {
+                if list.is_empty() {
+                    self.problems.error(
+                        spot.label(),
+                        Fault::new("the list is empty").hint("name a place, or take the key out"),
+                    );
+                }
+                let list = list.iter().enumerate();
+                list.filter_map(|(index, text)| {
+                    self.parsed(text.as_ref().map(Deref::deref), spot.item(index), value::place)
+                })
+                .collect()
+            }
+        };
+        (!list.is_empty()).then_some(list)
+    }
+
+    /// `signed: true` is derived from what the signature covers, and may not be stated where it is not true.
+    pub(super) fn claims_of_signing(&self, raw: &raw::Source, spot: Spot<'_>, facts: &Facts) {
+        for (key, origin) in [("id", &raw.id), ("event", &raw.event)] {
+            let Some(raw::Origin::Long(long)) = origin else {
+                continue;
+            };
+            if long.signed != Some(true) {
+                continue;
+            }
+            let fields: Vec<&str> = match &long.from {
+                Some(Fields::One(text)) => vec![text],
+                Some(Fields::Several(Listed(list))) => list.iter().flatten().map(Deref::deref).collect(),
+                None => continue,
+            };
+            if let Some(field) = fields.iter().find(|field| {
+                !self
+                    .presets
+                    .signs(raw.verify.as_ref().map(|verify| &verify.0), facts, field)
+            }) {
+                self.problems.error(
+                    spot.at(key).at("signed").value(),
+                    Fault::new(format!(
+                        "`signed: true` is not so: the signature does not cover `{}`",
+                        excerpt(field)
+                    ))
+                    .hint("leave `signed` out: it is derived"),
+                );
+            }
+        }
+    }
+
+    /// `settings`, secrets among them read.
+    pub(super) fn settings_of(
+        &self,
+        raw: Option<&Named<Setting>>,
+        spot: Spot<'_>,
+        name: &str,
+        on_missing: OnMissing,
+        secrets: &mut Secrets,
+    ) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        for (key, setting) in raw.iter().flat_map(|Named(list)| list) {
+            let at = spot.at(key);
+            if matches!(key.as_str(), "certificate" | "jwks") {
+                self.unsupported(spot, key, "keys and certificates that are pinned or fetched come later");
+                continue;
+            }
+            let text = match setting {
+                None | Some(Setting::Several(_)) => continue,
+                Some(Setting::Flag(flag)) => flag.to_string(),
+                Some(Setting::Number(number)) => number.to_string(),
+                Some(Setting::Text(_)) if is_secret(key) => {
+                    self.problems.hide(at.value());
+                    self.problems.error(
+                        at.label(),
+                        Fault::new(format!("`{key}` is a secret and must not stand here by itself"))
+                            .hint("write `{file: PATH}` or `{env: NAME}`"),
+                    );
+                    continue;
+                }
+                Some(Setting::Text(text)) => text.clone(),
+                Some(Setting::Secret(raw)) => match self.secret(Some(raw), at, &format!("source `{name}`"), on_missing)
+                {
+                    Fetched::Held(held) => {
+                        if let Ok(text) = std::str::from_utf8(held.secret.expose()) {
+                            text.to_owned()
+                        } else {
+                            self.problems.error(
+                                at.label(),
+                                Fault::new(format!("`{key}` of source `{name}` is not UTF-8")),
+                            );
+                            continue;
+                        }
+                    }
+                    Fetched::Missing(reason) => {
+                        secrets.missing = Some(reason);
+                        continue;
+                    }
+                    Fetched::Refused => continue,
+                },
+            };
+            settings.insert(key.clone(), text);
+        }
+        settings
+    }
+
+    /// `allow_unverified` and `provider: none` need each other.
+    pub(super) fn unverified(&self, raw: &raw::Source, spot: Spot<'_>) {
+        let Some(provider) = raw.provider.as_deref() else {
+            return;
+        };
+        match (provider, raw.allow_unverified) {
+            ("none", Some(true)) => {}
+            ("none", _) if spot.has("allow_unverified") && raw.allow_unverified.is_none() => {}
+            ("none", _) => self.problems.error(
+                spot.at("provider").value(),
+                Fault::new("`provider: none` verifies nothing: anybody can send to it")
+                    .hint("add `allow_unverified: true` to say so aloud, and `allow_from` to narrow who; or use `provider: token`"),
+            ),
+            (_, Some(true)) => self.problems.error(
+                spot.at("allow_unverified").label(),
+                Fault::new(format!("`allow_unverified` belongs to `provider: none`, this is `{}`", excerpt(provider)))
+                    .hint("take it out: this provider is verified"),
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Settings that only their owner may know.
+fn is_secret(key: &str) -> bool {
+    key.ends_with("_token") || key.ends_with("_secret") || key.ends_with("password")
+}

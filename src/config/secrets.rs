@@ -1,0 +1,264 @@
+//! Secrets: read from files, variables or the configuration itself, and refused when they cannot be meant.
+
+use super::{
+    problem::{Fault, excerpt},
+    raw::{self, Encoding, OnMissing},
+    read::Reader,
+    spot::Spot,
+    value,
+};
+use crate::{event::Secret, provider};
+use std::path::Path;
+
+/// Larger than any key set; a pipe or device that never ends stops here.
+const MAX_BYTES: u64 = 1 << 20;
+/// Below, anybody guesses it.
+const SHORTEST: usize = 8;
+/// Below, a determined one does.
+const SHORT: usize = 16;
+
+/// A secret as it was read.
+pub(super) struct Held {
+    pub secret: Secret,
+    pub encoding: provider::Encoding,
+    pub allow_short: bool,
+    pub id: Option<String>,
+    pub not_after: Option<i64>,
+}
+
+/// What became of one.
+pub(super) enum Fetched {
+    Held(Box<Held>),
+    /// It cannot be read now, and `on_missing_secret: unavailable` allows for that. Why, for operators.
+    Missing(String),
+    /// A problem was reported.
+    Refused,
+}
+
+impl Reader<'_> {
+    /// Reads one secret. `whose` names it in messages ("source `stripe`").
+    pub fn secret(&self, raw: Option<&raw::Secret>, spot: Spot<'_>, whose: &str, missing: OnMissing) -> Fetched {
+        let Some(raw) = raw else { return Fetched::Refused };
+        let not_after = self.parsed(raw.not_after.as_deref(), spot.at("not_after"), value::time);
+        let id = raw
+            .id
+            .as_deref()
+            .filter(|id| self.is_label(id, spot.at("id")))
+            .map(str::to_owned);
+        let written = ["file", "env", "value"].iter().filter(|key| spot.has(key)).count();
+        if written != 1 {
+            let found = if written == 0 { "none" } else { "several" };
+            self.problems.error(
+                spot.label(),
+                Fault::new(format!(
+                    "a secret is exactly one of `file`, `env` and `value`, found {found} of them"
+                ))
+                .hint("write `{file: PATH}` or `{env: NAME}`"),
+            );
+            return Fetched::Refused;
+        }
+        let (read, at) = if let Some(file) = &raw.file {
+            (self.secret_file(file, spot.at("file"), whose), spot.at("file"))
+        } else if let Some(name) = &raw.env {
+            (self.secret_variable(name), spot.at("env"))
+        } else if let Some(text) = &raw.value {
+            self.problems.warn(
+                spot.at("value").label(),
+                Fault::new(format!("a secret of {whose} is written into this file"))
+                    .hint("fine for a trial; use `file` or `env` in production"),
+            );
+            (Ok(text.as_bytes().to_vec()), spot.at("value"))
+        } else {
+            return Fetched::Refused;
+        };
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(fault) if missing == OnMissing::Unavailable => {
+                let reason = fault.message.clone();
+                self.problems.warn(
+                    at.value(),
+                    Fault {
+                        message: format!("{reason}; {whose} answers 503 until it can be read"),
+                        ..fault
+                    },
+                );
+                return Fetched::Missing(reason);
+            }
+            Err(fault) => {
+                self.problems.unreadable(at.value(), fault);
+                return Fetched::Refused;
+            }
+        };
+        let allow_short = raw.allow_short.unwrap_or(false);
+        if !self.is_meant(&bytes, raw.encoding, allow_short, whose, at) {
+            return Fetched::Refused;
+        }
+        let encoding = match raw.encoding {
+            None => provider::Encoding::Preset,
+            Some(Encoding::Utf8) => provider::Encoding::Utf8,
+            Some(Encoding::Base64) => provider::Encoding::Base64,
+            Some(Encoding::Hex) => provider::Encoding::Hex,
+        };
+        Fetched::Held(Box::new(Held {
+            secret: Secret::new(bytes),
+            encoding,
+            allow_short,
+            id,
+            not_after,
+        }))
+    }
+
+    fn secret_file(&self, file: &str, spot: Spot<'_>, whose: &str) -> Result<Vec<u8>, Fault> {
+        let path = self.base.join(file);
+        self.files.borrow_mut().insert(path.clone());
+        let mut bytes = self
+            .env
+            .read(&path, MAX_BYTES)
+            .map_err(|error| unreadable(&path, &error))?;
+        if super::environment::is_mounted_alone(self.env, &path) {
+            self.problems.warn(
+                spot.value(),
+                Fault::new(format!(
+                    "`{}` is mounted by itself (`subPath`): Kubernetes never updates it",
+                    excerpt(file)
+                ))
+                .hint("mount the whole Secret as a directory, so that a rotation arrives"),
+            );
+        }
+        let newline = if bytes.ends_with(b"\r\n") {
+            2
+        } else {
+            usize::from(bytes.ends_with(b"\n"))
+        };
+        if newline > 0 {
+            bytes.truncate(bytes.len() - newline);
+            self.problems.note(
+                spot.value(),
+                Fault::new(format!(
+                    "`{}` ends with a newline, which is not taken for a part of the secret of {whose}",
+                    excerpt(file)
+                )),
+            );
+        }
+        Ok(bytes)
+    }
+
+    fn secret_variable(&self, name: &str) -> Result<Vec<u8>, Fault> {
+        let text = self.env.variable(name).ok_or_else(|| {
+            Fault::new(format!("the environment variable `{}` is not set", excerpt(name)))
+                .hint("set it, or name a `file`")
+        })?;
+        text.into_string()
+            .map(String::into_bytes)
+            .map_err(|_| Fault::new(format!("the environment variable `{}` is not UTF-8", excerpt(name))))
+    }
+
+    /// Reports what nobody means as a secret.
+    fn is_meant(
+        &self,
+        bytes: &[u8],
+        encoding: Option<Encoding>,
+        allow_short: bool,
+        whose: &str,
+        spot: Spot<'_>,
+    ) -> bool {
+        let refuse = |fault: Fault| {
+            self.problems.error(spot.value(), fault);
+            false
+        };
+        if bytes.is_empty() {
+            return refuse(Fault::new(format!("a secret of {whose} is empty")));
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return refuse(Fault::new(format!("a secret of {whose} is blank")));
+        }
+        if is_unexpanded(bytes) {
+            return refuse(
+                Fault::new(format!("a secret of {whose} is a variable that was not expanded"))
+                    .hint("whatever writes it must replace `${…}`; hookward itself reads a variable by `{env: NAME}`"),
+            );
+        }
+        let strength = match encoding {
+            Some(Encoding::Hex) => bytes.len() / 2,
+            Some(Encoding::Base64) => bytes.iter().filter(|byte| **byte != b'=').count() * 3 / 4,
+            Some(Encoding::Utf8) | None => bytes.len(),
+        };
+        if strength < SHORTEST && !allow_short {
+            return refuse(
+                Fault::new(format!("a secret of {whose} is shorter than {SHORTEST} bytes"))
+                    .hint("take a longer one, or add `allow_short: true` if the sender allows no other"),
+            );
+        }
+        if strength < SHORT {
+            self.problems.warn(
+                spot.value(),
+                Fault::new(format!("a secret of {whose} is shorter than {SHORT} bytes"))
+                    .hint("take a longer one where the sender allows it"),
+            );
+        }
+        true
+    }
+
+    /// A label of a metric: short and printable.
+    pub fn is_label(&self, text: &str, spot: Spot<'_>) -> bool {
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if !fits {
+            self.problems.error(
+                spot.value(),
+                Fault::new(format!(
+                    "`{}` must be 1 to 64 printable ASCII characters without spaces",
+                    excerpt(text)
+                )),
+            );
+        }
+        fits
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    let path = path.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Fault::new(format!("the secret file `{path}` does not exist")).hint("is the Secret mounted there?")
+        }
+        std::io::ErrorKind::PermissionDenied => Fault::new(format!("the secret file `{path}` may not be read"))
+            .hint("in Kubernetes: `defaultMode: 0440` with an `fsGroup`"),
+        _ => Fault::new(format!("the secret file `{path}` cannot be read: {error}")),
+    }
+}
+
+/// `${NAME}` anywhere, or the whole text `$(NAME)`.
+fn is_unexpanded(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
+    let name = |text: &str| {
+        let name = text.split([':', '-']).next().unwrap_or("");
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let braces = text.match_indices("${").any(|(at, _)| {
+        let rest = &text[at + 2..];
+        rest.find('}').is_some_and(|end| name(&rest[..end]))
+    });
+    braces
+        || text
+            .trim()
+            .strip_prefix("$(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .is_some_and(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_unexpanded;
+
+    #[test]
+    fn a_variable_that_nobody_expanded_is_seen() {
+        for text in ["${SECRET}", "x${A_1}y", "${A:-b}", "$(SECRET)"] {
+            assert!(is_unexpanded(text.as_bytes()), "{text}");
+        }
+        for text in ["$ecret", "${", "${}", "${a b}", "$(a", "p$(x)q"] {
+            assert!(!is_unexpanded(text.as_bytes()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A machine of which everything is known: its variables, secret files, memory and CPUs.
+
+use hookward::config::Fixed;
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+/// Secrets that the cases write into their files: no message may show any part of them that would help.
+pub const CANARIES: [&str; 3] = ["canary-4f1d9a", "canary-77e2c0", "hunter2canary"];
+
+/// The machine with one configuration, `hookward.yaml`.
+pub fn machine(text: &str) -> Fixed {
+    with_file(Path::new("hookward.yaml"), text)
+}
+
+/// The machine with a configuration at a place of its own.
+pub fn with_file(path: &Path, text: &str) -> Fixed {
+    let mut fixed = Fixed {
+        cpus: NonZeroUsize::new(3).expect("three"),
+        ..Fixed::default()
+    };
+    fixed.files.insert(path.to_path_buf(), text.as_bytes().to_vec());
+    for (name, content) in [
+        ("stripe/current", "whsec_c3RyaXBlLWN1cnJlbnQtc2VjcmV0"),
+        ("stripe/previous", "whsec_c3RyaXBlLXByZXZpb3VzLXNlY3JldA"),
+        ("acme", "YWNtZS1zZWNyZXQtb2YtdHdlbnR5LWJ5dGVz"),
+        ("cron-token", "a-cron-token-of-some-length"),
+        ("analytics", "whsec_YW5hbHl0aWNzLXNlY3JldC1ieXRlcw=="),
+        ("redis/password", "a-redis-password-of-length"),
+        ("admin-token", "an-admin-token-of-some-length"),
+        ("newline", "a-secret-before-a-newline\n"),
+        ("empty", ""),
+        ("only-newline", "\n"),
+        ("blank", "   \t  "),
+        ("short", "seven77"),
+        ("meagre", "twelve-bytes"),
+        ("unexpanded", "${STRIPE_SECRET}"),
+        ("mounted-alone", "a-secret-that-never-rotates"),
+        ("not-base64", "not-base64-but-long-enough"),
+    ] {
+        fixed
+            .files
+            .insert(PathBuf::from("/run/secrets").join(name), content.as_bytes().to_vec());
+    }
+    let mounts = "30 1 0:5 / /run/secrets/mounted-alone rw - tmpfs tmpfs rw\n";
+    fixed
+        .files
+        .insert(PathBuf::from("/proc/self/mountinfo"), mounts.as_bytes().to_vec());
+    for (name, content) in [
+        ("STRIPE_SECRET", "whsec_ZnJvbS10aGUtZW52aXJvbm1lbnQ"),
+        ("GITHUB_WEBHOOK_SECRET", "a-github-secret-of-some-length"),
+        ("TWILIO_AUTH_TOKEN", "a-twilio-token-of-some-length"),
+        ("SLACK_SIGNING_SECRET", "a-slack-secret-of-some-length"),
+        ("CRON_TOKEN", "another-cron-token-of-length"),
+        ("PRINTER_TOKEN", "a-printer-token-of-some-length"),
+        ("ACME_SECRET", "an-acme-secret-of-some-length"),
+        ("ANALYTICS_SIGNING_KEY", "whsec_YW5hbHl0aWNzLXNpZ25pbmcta2V5"),
+        ("EMPTY", ""),
+    ] {
+        fixed.variables.insert(name.to_owned(), content.into());
+    }
+    fixed
+}

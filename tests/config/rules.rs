@@ -1,0 +1,583 @@
+//! What a valid file means: built-in values, precedence, secrets, exit codes, the schema.
+
+use crate::{
+    machine::{CANARIES, machine},
+    presets::presets,
+};
+use hookward::{
+    config::{self, Fixed, Loaded, Settings, settings::SourceSettings},
+    event::{DestinationName, PathRule},
+    limit::{LimitSpec, Per, Rate},
+    provider::{Tolerance, Window},
+    replay::{Duplicates, OnOutage, ReplayPolicy},
+    upstream::TargetRule,
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+fn loaded(text: &str) -> Loaded {
+    config::load_with(Path::new("hookward.yaml"), &machine(text), &*presets())
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn settings(text: &str) -> Settings {
+    loaded(text).settings
+}
+
+/// A file with these sources in flow style.
+fn with_sources(top: &str, sources: &[&str]) -> String {
+    format!(
+        "version: 1\nupstream: http://127.0.0.1:3000\n{top}sources:\n  {}\n",
+        sources.join("\n  ")
+    )
+}
+
+fn source<'s>(settings: &'s Settings, name: &str) -> &'s SourceSettings {
+    settings
+        .sources
+        .iter()
+        .find(|source| source.name.as_str() == name)
+        .expect("the source")
+}
+
+const STRIPE: &str = "stripe: {provider: stripe, path: /stripe, secrets: [{env: STRIPE_SECRET}]";
+const GITHUB: &str = "github: {provider: github, path: /github, secrets: [{env: GITHUB_WEBHOOK_SECRET}]";
+const TOKEN: &str = "cron: {provider: token, path: /cron, secrets: [{env: CRON_TOKEN}]";
+
+#[test]
+fn the_smallest_file_has_the_built_in_values() {
+    let settings = settings(&with_sources("", &[&format!("{STRIPE}}}")]));
+    assert_eq!(settings.listen.address.to_string(), "0.0.0.0:9480");
+    assert_eq!(settings.health.to_string(), "0.0.0.0:9481");
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:9482");
+    assert!(settings.redis.is_none() && settings.hosts.is_empty() && settings.client_ip.trust.is_empty());
+    assert_eq!(settings.client_ip.header, "x-forwarded-for");
+    let limits = &settings.limits;
+    assert_eq!(
+        (limits.connections, limits.in_flight, limits.buffered_bytes),
+        (10_000, 1024, 64 << 20)
+    );
+    assert_eq!(
+        (limits.header_timeout, limits.body_timeout, limits.shutdown_grace),
+        (5 * SECOND, 10 * SECOND, 15 * SECOND)
+    );
+    assert_eq!((limits.ledger_entries.get(), limits.workers.get()), (65_536, 3));
+    let penalty = limits.failed_verifications.expect("it is on");
+    assert_eq!(
+        (penalty.rate, penalty.burst),
+        (
+            Rate {
+                count: 30,
+                per: 60 * SECOND
+            },
+            30
+        )
+    );
+    let stripe = source(&settings, "stripe");
+    assert_eq!(stripe.paths, [PathRule::Exact("/stripe".to_owned())]);
+    assert_eq!((stripe.max_body, stripe.on_outage), (1 << 20, OnOutage::Local));
+    assert_eq!(
+        stripe.replay,
+        Some(ReplayPolicy {
+            keep: 72 * HOUR,
+            duplicates: Duplicates::Acknowledge
+        })
+    );
+    let limit = stripe.rate_limit.clone().expect("it is on");
+    assert_eq!(
+        (limit.per, limit.rate, limit.burst),
+        (
+            Per::Source,
+            Rate {
+                count: 200,
+                per: SECOND
+            },
+            1000
+        )
+    );
+    assert_eq!(stripe.secrets[0].label, "0");
+    let [route] = stripe.to.as_slice() else {
+        panic!("one route")
+    };
+    assert!(route.required && route.events.is_empty());
+    let upstream = &route.destination;
+    assert_eq!(
+        (upstream.name.clone(), upstream.timeout, upstream.connect_wait),
+        (DestinationName::upstream(), 10 * SECOND, 3 * SECOND)
+    );
+    assert!(upstream.forward_credentials && !upstream.sign_unverified);
+    assert_eq!(upstream.url.target, TargetRule::Append { prefix: String::new() });
+}
+
+#[test]
+fn a_source_goes_before_its_preset_before_the_defaults_before_the_built_in_values() {
+    let top = "defaults: {max_body: 2MiB, replay: {keep: 48h, duplicates: reject}, timeout: 4s, tolerance: 7m}\n";
+    let text = with_sources(
+        top,
+        &[
+            &format!("{GITHUB}}}"),
+            &format!("{STRIPE}, max_body: 3MiB, tolerance: {{past: 9m, future: 1m}}, replay: {{keep: 30h}}}}"),
+            "slack: {provider: square, path: /sq, public_url: \"https://h/\", secrets: [{env: SLACK_SIGNING_SECRET}]}",
+            &format!("{TOKEN}, replay: {{duplicates: forward}}}}"),
+        ],
+    );
+    let settings = settings(&text);
+    let github = source(&settings, "github");
+    assert_eq!(github.max_body, 25 << 20, "the preset's");
+    assert_eq!(github.replay.expect("on").keep, 168 * HOUR, "the preset's");
+    assert_eq!(
+        github.replay.expect("on").duplicates,
+        Duplicates::Reject,
+        "the defaults'"
+    );
+    let stripe = source(&settings, "stripe");
+    assert_eq!(
+        (stripe.max_body, stripe.replay.expect("on").keep),
+        (3 << 20, 30 * HOUR),
+        "its own"
+    );
+    let window = Tolerance {
+        past: 540 * SECOND,
+        future: 60 * SECOND,
+    };
+    assert_eq!(stripe.options.tolerance, Some(Window::Within(window)));
+    let both = Tolerance {
+        past: 420 * SECOND,
+        future: 420 * SECOND,
+    };
+    assert_eq!(stripe.options.default_tolerance, Some(Window::Within(both)));
+    assert_eq!(source(&settings, "slack").max_body, 2 << 20, "the defaults'");
+    assert_eq!(
+        source(&settings, "slack").options.public_url.as_deref(),
+        Some("https://h")
+    );
+    let cron = source(&settings, "cron").replay.expect("said so");
+    assert_eq!((cron.keep, cron.duplicates), (48 * HOUR, Duplicates::Forward));
+    assert_eq!(settings.destinations[0].timeout, 4 * SECOND);
+}
+
+#[test]
+fn a_bare_token_has_a_ledger_only_when_it_says_so() {
+    let text = |cron: &str, top: &str| with_sources(top, &[&format!("{TOKEN}{cron}}}"), &format!("{GITHUB}}}")]);
+    for (cron, top, expected) in [
+        ("", "", (false, true)),
+        (", id: \"header:X-Id\"", "", (true, true)),
+        (", id: {from: [\"json:/a\", \"header:X-Id\"]}", "", (true, true)),
+        (", replay: {}", "", (true, true)),
+        (", replay: off", "", (false, true)),
+        ("", "defaults: {replay: off}\n", (false, false)),
+        ("", "defaults: {replay: {keep: 2h}}\n", (false, true)),
+    ] {
+        let settings = settings(&text(cron, top));
+        let found = (
+            source(&settings, "cron").replay.is_some(),
+            source(&settings, "github").replay.is_some(),
+        );
+        assert_eq!(found, expected, "{cron} {top}");
+    }
+}
+
+#[test]
+fn one_shape_of_id_and_event_gives_a_list_of_places() {
+    let text = with_sources(
+        "",
+        &[&format!(
+            "{TOKEN}, id: \"header:X\", event: {{from: [\"json:/a\", \"header:Y\"], signed: false}}}}"
+        )],
+    );
+    let settings = settings(&text);
+    let options = &source(&settings, "cron").options;
+    assert_eq!(options.id.as_deref(), Some(&["header:X".to_owned()][..]));
+    assert_eq!(
+        options.event.as_deref(),
+        Some(&["json:/a".to_owned(), "header:Y".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_rate_limit_falls_back_part_by_part_and_a_new_rate_has_a_burst_of_its_own() {
+    let of = |limit: &str, top: &str| {
+        let settings = settings(&with_sources(top, &[&format!("{STRIPE}{limit}}}")]));
+        source(&settings, "stripe").rate_limit.clone()
+    };
+    let parts = |limit: Option<LimitSpec>| {
+        limit.map(|limit| (limit.per, limit.rate.count, limit.burst, limit.unavailable_status))
+    };
+    assert_eq!(parts(of(", rate_limit: off", "")), None);
+    assert_eq!(
+        parts(of(", rate_limit: {rate: 5/s}", "")),
+        Some((Per::Source, 5, 5, false))
+    );
+    assert_eq!(
+        parts(of(", rate_limit: {rate: 5/s, burst: 9}", "")),
+        Some((Per::Source, 5, 9, false))
+    );
+    assert_eq!(
+        parts(of(", rate_limit: {per: client}", "")),
+        Some((Per::Client, 200, 1000, false))
+    );
+    assert_eq!(
+        parts(of(", rate_limit: {per: {json: /account}, status: 503}", "")),
+        Some((Per::Json("/account".to_owned()), 200, 1000, true))
+    );
+    let top = "defaults: {rate_limit: {rate: 7/m, burst: 3}}\n";
+    assert_eq!(parts(of("", top)), Some((Per::Source, 7, 3, false)));
+    let header = Per::Header(http::HeaderName::from_static("x-shop"));
+    assert_eq!(
+        parts(of(", rate_limit: {per: {header: X-Shop}}", top)),
+        Some((header, 7, 3, false))
+    );
+    assert_eq!(parts(of("", "defaults: {rate_limit: off}\n")), None);
+}
+
+#[test]
+fn a_destination_keeps_every_key_and_upstream_has_the_same_in_its_long_form() {
+    let text = "\
+version: 1
+upstream: {url: \"http://app:8080/base\", timeout: 2s, connect_wait: 0s, headers: {X-A: b}, map_status: {404: 503}}
+sources:
+  a: {provider: stripe, path: /a, secrets: [{env: STRIPE_SECRET}], to: [upstream, {destination: b, events: [x], required: false}]}
+destinations:
+  b: {url: \"http://[::1]:81/in?k=v\", forward_credentials: true, sign: {secret: {file: /run/secrets/analytics}}, sign_unverified: true}
+";
+    let settings = settings(text);
+    let [upstream, b] = settings.destinations.as_slice() else {
+        panic!("two destinations")
+    };
+    assert_eq!((upstream.timeout, upstream.connect_wait), (2 * SECOND, Duration::ZERO));
+    assert_eq!(
+        upstream.url.target,
+        TargetRule::Append {
+            prefix: "/base".to_owned()
+        }
+    );
+    assert_eq!(
+        (upstream.headers[0].0.as_str(), upstream.map_status[&404].as_u16()),
+        ("x-a", 503)
+    );
+    assert_eq!(
+        b.url.target,
+        TargetRule::Fixed {
+            path: "/in".to_owned(),
+            query: Some("k=v".to_owned())
+        }
+    );
+    assert_eq!(
+        (b.url.host.as_str(), b.url.port, b.url.authority.as_bytes()),
+        ("::1", 81, &b"[::1]:81"[..])
+    );
+    assert!(b.forward_credentials && b.sign_unverified);
+    assert_eq!(b.sign.as_ref().expect("a key").expose(), b"analytics-secret-bytes");
+    assert_eq!(
+        settings.sources[0]
+            .to
+            .iter()
+            .map(|route| route.required)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
+}
+
+#[test]
+fn a_missing_secret_makes_one_source_unavailable_where_that_is_allowed() {
+    let missing = "{provider: stripe, path: /later, secrets: [{file: /run/secrets/nowhere}]";
+    let own = with_sources(
+        "",
+        &[
+            &format!("later: {missing}, on_missing_secret: unavailable}}"),
+            &format!("{GITHUB}}}"),
+        ],
+    );
+    let by_default = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &[&format!("later: {missing}}}"), &format!("{GITHUB}}}")],
+    );
+    for text in [own, by_default] {
+        let settings = settings(&text);
+        let later = source(&settings, "later");
+        assert_eq!(
+            later.unavailable.as_deref(),
+            Some("the secret file `/run/secrets/nowhere` does not exist")
+        );
+        assert!(later.secrets.is_empty());
+        assert!(source(&settings, "github").unavailable.is_none());
+        assert!(
+            settings.files.contains(&PathBuf::from("/run/secrets/nowhere")),
+            "it is watched for"
+        );
+    }
+    let wins = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &[&format!("later: {missing}, on_missing_secret: fail}}")],
+    );
+    let errors = config::load_with(Path::new("hookward.yaml"), &machine(&wins), &*presets())
+        .err()
+        .expect("the source's word goes first");
+    assert_eq!(errors.exit_code(), 77);
+}
+
+#[test]
+fn one_trailing_newline_of_a_secret_file_is_stripped_and_noted() {
+    let file = "a: {provider: slack, path: /a, secrets: [{file: /run/secrets/newline, id: main, not_after: 2027-01-31, allow_short: true}]}";
+    let loaded = loaded(&with_sources("", &[file]));
+    let secret = &source(&loaded.settings, "a").secrets[0];
+    assert_eq!(secret.text.secret.expose(), b"a-secret-before-a-newline");
+    assert_eq!(
+        (secret.label.as_str(), secret.not_after, secret.text.allow_short),
+        ("main", Some(1_801_353_600), true)
+    );
+    assert_eq!(loaded.notes.problems().len(), 1);
+}
+
+#[test]
+fn memory_and_cpus_are_what_the_cgroup_grants() {
+    let text = with_sources("", &[&format!("{STRIPE}}}")]);
+    for (limit, expected) in [
+        ("134217728\n", 32 << 20),
+        ("max\n", 64 << 20),
+        ("8589934592\n", 64 << 20),
+    ] {
+        let mut machine = machine(&text);
+        machine
+            .files
+            .insert(PathBuf::from("/sys/fs/cgroup/memory.max"), limit.as_bytes().to_vec());
+        let loaded = config::load_with(Path::new("hookward.yaml"), &machine, &*presets())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(loaded.settings.limits.buffered_bytes, expected, "{limit}");
+    }
+    let text = with_sources(
+        "limits: {buffered_bytes: 5MiB, workers: 7, failed_verifications: off}\n",
+        &[&format!("{STRIPE}}}")],
+    );
+    let limits = settings(&text).limits;
+    assert_eq!(
+        (limits.buffered_bytes, limits.workers.get(), limits.failed_verifications),
+        (5 << 20, 7, None)
+    );
+}
+
+#[test]
+fn redis_keeps_its_parts() {
+    let top = "redis: {url: \"redis://r:7000/3\", username: u, password: {file: /run/secrets/redis/password}, namespace: shop, timeout: 250ms, on_outage: allow}\n";
+    let settings = settings(&with_sources(
+        top,
+        &[&format!("{STRIPE}}}"), &format!("{GITHUB}, on_outage: reject}}")],
+    ));
+    let redis = settings.redis.as_ref().expect("redis");
+    assert_eq!(
+        (
+            redis.host.as_str(),
+            redis.port,
+            redis.database,
+            redis.namespace.as_str()
+        ),
+        ("r", 7000, 3, "shop")
+    );
+    assert_eq!(
+        (redis.username.as_deref(), redis.timeout),
+        (Some("u"), Duration::from_millis(250))
+    );
+    assert!(
+        redis
+            .password
+            .as_ref()
+            .is_some_and(|password| password.expose() == b"a-redis-password-of-length")
+    );
+    assert_eq!(source(&settings, "stripe").on_outage, OnOutage::Allow);
+    assert_eq!(source(&settings, "github").on_outage, OnOutage::Reject);
+}
+
+#[test]
+fn an_admin_address_for_others_needs_a_token_and_may_have_one() {
+    let top = "admin: {address: \"0.0.0.0:9482\", token: {file: /run/secrets/admin-token}}\nlisten: {address: \"[::]:9480\", health_path: /healthz}\nready_requires: [upstream]\nclient_ip: {trust: [10.0.0.0/8, \"2001:db8::1\"], header: forwarded}\nhosts: [Hooks.Example.com]\n";
+    let settings = settings(&with_sources(top, &[&format!("{STRIPE}}}")]));
+    assert!(
+        settings
+            .admin
+            .token
+            .is_some_and(|token| token.expose() == b"an-admin-token-of-some-length")
+    );
+    assert_eq!(settings.listen.health_path.as_deref(), Some("/healthz"));
+    assert!(settings.ready_requires.upstream && !settings.ready_requires.redis);
+    assert_eq!(settings.hosts, ["hooks.example.com"]);
+    assert_eq!(settings.client_ip.header, "forwarded");
+    let trust: Vec<String> = settings.client_ip.trust.iter().map(ToString::to_string).collect();
+    assert_eq!(trust, ["10.0.0.0/8", "2001:db8::1/128"]);
+}
+
+#[test]
+fn the_same_file_gives_equal_settings_and_a_changed_one_others() {
+    let text = with_sources("", &[&format!("{STRIPE}}}")]);
+    let changed = text.replace("/stripe", "/payments");
+    assert!(settings(&text) == settings(&text));
+    assert!(settings(&text) != settings(&changed));
+}
+
+#[test]
+fn the_file_is_looked_for_in_three_places() {
+    let mut machine = Fixed::default();
+    assert_eq!(config::locate(None, &machine), Path::new("./hookward.yaml"));
+    machine
+        .variables
+        .insert("HOOKWARD_CONFIG".to_owned(), "/etc/h.yaml".into());
+    assert_eq!(config::locate(None, &machine), Path::new("/etc/h.yaml"));
+    assert_eq!(config::locate(Some(Path::new("c.yaml")), &machine), Path::new("c.yaml"));
+    let errors = config::load(Path::new("/etc/h.yaml"), &machine)
+        .err()
+        .expect("there is no such file");
+    assert_eq!(errors.exit_code(), 78);
+    for part in ["-c FILE", "$HOOKWARD_CONFIG", "./hookward.yaml", "/etc/h.yaml"] {
+        assert!(errors.render(false).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_file_of_other_bytes_is_refused_with_its_line() {
+    let mut machine = Fixed::default();
+    machine
+        .files
+        .insert(PathBuf::from("h.yaml"), b"version: 1\nx: \xff\n".to_vec());
+    let errors = config::load(Path::new("h.yaml"), &machine).err().expect("not UTF-8");
+    assert!(errors.to_string().contains("not UTF-8: line 2"), "{errors}");
+}
+
+#[test]
+fn an_unknown_key_of_an_inline_scheme_is_refused_at_its_place() {
+    let acme = "acme: {provider: custom, path: /acme, secrets: [{env: ACME_SECRET}], verify: {sigature: {from: \"header:X\"}}}";
+    let text = with_sources("", &[acme]);
+    let errors = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+        .err()
+        .expect("refused");
+    let [problem] = errors.problems() else {
+        panic!("{errors}")
+    };
+    assert_eq!((problem.line, problem.column), (Some(4), Some(81)));
+    assert_eq!(problem.message, "unknown key `sigature` in `sources.acme.verify`");
+}
+
+#[test]
+fn relative_secret_files_start_at_the_configuration() {
+    let text = with_sources(
+        "",
+        &["a: {provider: stripe, path: /a, secrets: [{file: secrets/stripe}]}"],
+    );
+    let mut machine = Fixed::default();
+    machine
+        .files
+        .insert(PathBuf::from("/etc/hookward/config.yaml"), text.into_bytes());
+    machine.files.insert(
+        PathBuf::from("/etc/hookward/secrets/stripe"),
+        b"whsec_c3RyaXBlLWN1cnJlbnQtc2VjcmV0".to_vec(),
+    );
+    let loaded = config::load_with(Path::new("/etc/hookward/config.yaml"), &machine, &*presets())
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    let files: Vec<_> = loaded.settings.files.iter().filter_map(|file| file.to_str()).collect();
+    assert_eq!(files, ["/etc/hookward/config.yaml", "/etc/hookward/secrets/stripe"]);
+}
+
+#[test]
+fn colour_is_only_there_when_asked_for() {
+    let errors = config::load_with(Path::new("hookward.yaml"), &machine("version: 2\n"), &*presets())
+        .err()
+        .expect("invalid");
+    assert!(!errors.render(false).contains('\u{1b}') && errors.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn the_schema_is_of_the_named_draft_and_knows_every_key() {
+    let schema = config::schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["required"], serde_json::json!(["version", "sources"]));
+    for key in [
+        "listen",
+        "health",
+        "admin",
+        "hosts",
+        "upstream",
+        "redis",
+        "client_ip",
+        "limits",
+        "defaults",
+        "ready_requires",
+        "sources",
+        "destinations",
+    ] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+    let providers = schema["$defs"]["Source"]["properties"]["provider"]["enum"].as_array();
+    assert!(providers.is_some_and(|names| names.iter().any(|name| name == "custom")));
+    let text = schema.to_string();
+    assert!(
+        !text.contains(r#"["string","null"]"#),
+        "an explicit null is refused, so the schema knows none"
+    );
+    for canary in CANARIES {
+        assert!(!text.contains(canary));
+    }
+}
+
+#[test]
+fn a_file_of_a_hundred_thousand_mistakes_is_refused_in_no_time() {
+    let lines: Vec<String> = (0..40_000).map(|n| format!("k{n}: [x, {{value: y}}]")).collect();
+    let text = lines.join("\n");
+    let errors = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+        .err()
+        .expect("refused");
+    assert!((1..=1001).contains(&errors.problems().len()));
+}
+
+/// A whole file with two secrets in it.
+const CANARY_FILE: &str = "\
+version: 1
+upstream: http://127.0.0.1:3000
+redis: {url: \"redis://u:hunter2canary@h/0\", password: {value: 'canary-77e2c0-long-enough'}}
+sources:
+  stripe:
+    provider: stripe
+    path: /webhooks/stripe
+    secrets:
+      - value: canary-4f1d9a-long-enough
+        id: one
+      - {value: \"canary-77e2c0, with a comma\", id: two}
+    tolerance: {past: 5m}
+    to: [a, {destination: b, required: false}]
+destinations:
+  a: {url: \"http://app/\"}
+  b: {url: \"http://app/b\", sign: {secret: {value: |
+    canary-4f1d9a-in-a-block
+    }}}
+";
+
+#[test]
+fn a_file_that_was_cut_anywhere_shows_no_secret() {
+    for end in 0..CANARY_FILE.len() {
+        let Err(errors) = config::load_with(Path::new("hookward.yaml"), &machine(&CANARY_FILE[..end]), &*presets())
+        else {
+            continue;
+        };
+        let shown = errors.render(false) + &errors.warnings().render(false);
+        for canary in CANARIES {
+            assert!(!shown.contains(canary), "cut at {end}:\n{shown}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_damage_to_a_file_makes_it_panic(at in 0..CANARY_FILE.len(), gone in 0..40_usize, new in "[-\\[\\]{}:,#&*!|>'\"%@`a-z0-9 \\n\\t\\u{7f}ü]{0,6}") {
+        let mut text = CANARY_FILE.to_owned();
+        let end = (at + gone).min(text.len());
+        text.replace_range(at..end, &new);
+        if let Err(errors) = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets()) {
+            proptest::prop_assert!(!errors.problems().is_empty());
+            proptest::prop_assert!(!errors.render(true).is_empty());
+        }
+    }
+}
