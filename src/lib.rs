@@ -39,6 +39,7 @@ pub mod limit;
 pub mod provider;
 pub mod replay;
 pub mod server;
+pub mod source;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

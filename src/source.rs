@@ -1,0 +1,81 @@
+//! The nouns of the journey: a live source, its routes, and the ways in which a request can end.
+
+pub mod ending;
+pub mod outcome;
+pub mod routes;
+pub mod trail;
+
+pub use ending::{Body, Ending};
+pub use outcome::Outcome;
+pub use routes::Routes;
+pub use trail::{Observers, Trail};
+
+use crate::{
+    event::{EventName, Glob, ProviderName, SourceName, Timestamp},
+    limit::SourceLimiter,
+    provider::{JsonPointer, Keys, Provider},
+    replay::{OnOutage, ReplayPolicy, SourceTag},
+    telemetry::SourceMeters,
+    upstream::Route,
+};
+use ipnet::IpNet;
+use std::{net::IpAddr, sync::Arc};
+
+/// A source as it is served: its provider and keys compiled, its limits and meters alive. Shared by all workers and
+/// replaced as a whole on a reload.
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// Its preset's name: `Hookward-Provider`.
+    pub provider_name: ProviderName,
+    /// What the in-process ledger tells it by.
+    pub tag: SourceTag,
+    /// Its preset, compiled with its options.
+    pub provider: Provider,
+    /// Its secrets, compiled, newest first.
+    pub keys: Keys,
+    /// From when on each secret does not verify any more.
+    pub not_after: Vec<Option<Timestamp>>,
+    /// A secret is missing and `on_missing_secret: unavailable`: why this source answers 503.
+    pub unavailable: Option<String>,
+    /// Client networks that may use it; empty: all.
+    pub allow_from: Vec<IpNet>,
+    /// Events that are forwarded; empty: all.
+    pub events: Vec<Glob>,
+    /// Where its deliveries go, in the order of the file.
+    pub routes: Vec<Route>,
+    /// The longest body, bytes.
+    pub max_body: u64,
+    /// Its replay ledger; `None`: off.
+    pub replay: Option<ReplayPolicy>,
+    /// Its rate limit; `None`: off.
+    pub limiter: Option<Arc<SourceLimiter>>,
+    /// Where the value that its rate limit counts by stands in the body (`per: {json: …}`).
+    pub limit_pointer: Option<JsonPointer>,
+    /// What happens while Redis is out.
+    pub on_outage: OnOutage,
+    /// Its metrics.
+    pub meters: SourceMeters,
+}
+
+impl Source {
+    /// May this client use the source at all (`allow_from`)?
+    pub fn allows(&self, client: IpAddr) -> bool {
+        self.allow_from.is_empty() || self.allow_from.iter().any(|net| net.contains(&client))
+    }
+
+    /// Does the matched secret still verify at `now`?
+    pub fn secret_is_valid(&self, index: usize, now: Timestamp) -> bool {
+        !matches!(self.not_after.get(index), Some(Some(end)) if now >= *end)
+    }
+}
+
+/// Does any of the names match any of the globs? No globs select everything, and an unreadable event (no name) is always
+/// selected: a filter must never drop what it cannot read.
+pub fn selects(globs: &[Glob], names: &[EventName]) -> bool {
+    globs.is_empty()
+        || names.is_empty()
+        || names
+            .iter()
+            .any(|name| globs.iter().any(|glob| glob.matches(name.as_str())))
+}
