@@ -36,6 +36,7 @@
 pub mod config;
 pub mod event;
 pub mod limit;
+pub mod pipeline;
 pub mod provider;
 pub mod replay;
 pub mod server;

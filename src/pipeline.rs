@@ -1,0 +1,207 @@
+//! The journey of a request, as a sequence of functions over proof-carrying types.
+//!
+//! `admit -> assemble -> authenticate -> choose -> claim -> spend -> deliver -> respond`. Each stage takes what only the
+//! stage before it can make, so that wiring two of them in the wrong order does not compile. From `claim` on a request
+//! runs in a task of its own: a sender that hangs up cannot strand a claim.
+
+mod admit;
+mod assemble;
+mod authenticate;
+mod choose;
+mod claim;
+mod deliver;
+mod respond;
+mod spend;
+
+pub use claim::Landing;
+pub use respond::AnswerBody;
+
+use crate::{
+    event::Client,
+    limit::{Budget, Penalties, Repeats},
+    replay::{Flights, Replay},
+    source::{Ending, Observers, Outcome, Routes, Source, Trail},
+    telemetry::{Metrics, RequestId, TraceParent, entropy},
+    upstream::Outbound,
+};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio_util::task::TaskTracker;
+
+/// What all workers share, and nothing else.
+pub struct Shared {
+    /// The configuration in force; a request keeps the one it began with.
+    pub live: ArcSwap<Live>,
+    /// Clock and log.
+    pub observers: Observers,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Attempts of this process that are under way, by delivery.
+    pub flights: Arc<Flights<Landing>>,
+    /// Failed verifications by client; `None`: off.
+    pub penalties: Option<Penalties>,
+    /// Repetitions of what was delivered.
+    pub repeats: Repeats<()>,
+    /// Requests between gate and answer.
+    pub in_flight: Budget,
+    /// Bytes of bodies in memory.
+    pub buffered: Budget,
+    /// SIGTERM has come: a destination that refuses is 503, so that the sender tries another pod.
+    pub draining: AtomicBool,
+}
+
+/// The part of [`Shared`] that a reload replaces as a whole.
+pub struct Live {
+    /// Path to source.
+    pub routes: Routes,
+    /// Every source, in the order of the configuration.
+    pub sources: Vec<Arc<Source>>,
+    /// Part of every ledger key.
+    pub namespace: String,
+    /// Time for a body.
+    pub body_timeout: Duration,
+    /// Time that a call to the ledger may take: part of a claim's lease.
+    pub ledger_timeout: Duration,
+}
+
+/// One worker: its own pools and its own connection to Redis.
+pub struct Worker {
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Its connections to destinations.
+    pub outbound: Outbound,
+    /// Its ledger.
+    pub replay: Replay,
+    /// Deliveries that go on without their sender; awaited before the runtime ends.
+    pub deliveries: TaskTracker,
+}
+
+/// The journey, ready to be walked by any number of requests of one worker.
+#[derive(Clone)]
+pub struct Pipeline(Arc<Worker>);
+
+impl Pipeline {
+    /// The journey of one worker.
+    pub fn new(worker: Worker) -> Self {
+        Self(Arc::new(worker))
+    }
+
+    /// The worker that it runs on.
+    pub fn worker(&self) -> &Worker {
+        &self.0
+    }
+
+    /// Walks one request through. Needs no socket: any body will do, so that it can be embedded and tested.
+    pub async fn handle<B>(&self, request: Request<B>, client: Client) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let (head, body) = request.into_parts();
+        let mut trail = self.trail(&head, &client);
+        match self.prove(head, body, client, &mut trail).await {
+            Ok(chosen) => self.detach(chosen, trail).await,
+            Err(ending) => respond::respond(ending, trail),
+        }
+    }
+
+    /// Up to the proof: nothing here reaches a destination or the ledger.
+    async fn prove<B>(&self, head: Parts, body: B, client: Client, trail: &mut Trail) -> Result<choose::Chosen, Ending>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let shared = &self.0.shared;
+        let live = shared.live.load();
+        let admitted = admit::admit(shared, &live, head, client, trail)?;
+        let assembled = assemble::assemble(shared, &live, admitted, body, trail).await?;
+        let authentic = authenticate::authenticate(shared, &live, assembled, trail)?;
+        choose::choose(authentic)
+    }
+
+    /// The rest of the journey in a tracked task, which outlives the sender's connection.
+    async fn detach(&self, chosen: choose::Chosen, mut trail: Trail) -> Response<AnswerBody> {
+        let worker = self.0.clone();
+        let request_id = trail.request_id;
+        let task = self.0.deliveries.spawn(async move {
+            let ending = settle(&worker, chosen, &mut trail).await;
+            respond::respond(ending, trail)
+        });
+        task.await.unwrap_or_else(|_| {
+            // Only a panic ends the task without an answer; its trail was counted when it was dropped.
+            respond::render(
+                Ending::new(Outcome::Overloaded, "internal error"),
+                request_id.as_str(),
+                None,
+            )
+        })
+    }
+
+    fn trail(&self, head: &Parts, client: &Client) -> Trail {
+        let given = head.headers.get("x-request-id").filter(|_| client.peer_trusted);
+        let (request_id, traceparent) = entropy(|entropy| {
+            let accepted = given.and_then(|id| RequestId::accept(id.as_bytes()));
+            let request_id = accepted.unwrap_or_else(|| entropy.request_id());
+            (request_id, TraceParent::of(&head.headers, entropy))
+        });
+        Trail::begin(&self.0.shared.observers, client.ip, request_id, traceparent)
+    }
+}
+
+/// The journey as a tower service, for whoever embeds it behind a server of their own: the [`Client`] is taken from the
+/// request's extensions, and a request without one is refused as an overload of ours, never guessed.
+impl<B> tower::Service<Request<B>> for Pipeline
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let pipeline = self.clone();
+        Box::pin(async move {
+            Ok(match request.extensions_mut().remove::<Client>() {
+                Some(client) => pipeline.handle(request, client).await,
+                None => pipeline.turn_away(),
+            })
+        })
+    }
+}
+
+async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail) -> Ending {
+    let claimed = match claim::claim(worker, chosen, trail).await {
+        Ok(claimed) => claimed,
+        Err(ending) => return ending,
+    };
+    match spend::spend(&worker.shared, claimed).await {
+        Ok(cleared) => deliver::deliver(worker, cleared, trail).await,
+        Err(ending) => ending,
+    }
+}
+
+impl Shared {
+    /// SIGTERM has come.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// More than half of what the process may use is in use: what is fair only under pressure is enforced.
+    pub fn under_pressure(&self) -> bool {
+        self.in_flight.under_pressure() || self.buffered.under_pressure()
+    }
+}

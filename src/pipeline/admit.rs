@@ -1,0 +1,152 @@
+//! Cheap refusals first: route, method, client, penalty, and what the headers alone can refuse.
+
+use super::{Live, Shared};
+use crate::{
+    event::Client,
+    limit::Share,
+    provider::{Refusal, Verifier},
+    source::{Ending, Outcome, Source, Trail},
+};
+use http::{HeaderName, HeaderValue, Method, header, request::Parts};
+use std::sync::Arc;
+
+/// A request that may be read.
+pub(super) struct Admitted {
+    pub source: Arc<Source>,
+    /// The path that enters the ledger key.
+    pub key_path: String,
+    pub head: Parts,
+    pub client: Client,
+    pub verifier: Verifier,
+    pub in_flight: Share,
+}
+
+pub(super) fn admit(
+    shared: &Shared,
+    live: &Live,
+    head: Parts,
+    client: Client,
+    trail: &mut Trail,
+) -> Result<Admitted, Ending> {
+    let Some((source, key_path)) = live.routes.find(head.uri.path()) else {
+        return Err(Ending::new(Outcome::NoSource, "no source has this path").closing_unread(&head));
+    };
+    trail.source = Some(source.clone());
+    allowed_method(source, &head.method).map_err(|ending| ending.closing_unread(&head))?;
+    let in_flight = headers(shared, source, &head, &client, trail).map_err(|ending| ending.closing_unread(&head))?;
+    let verifier = source
+        .provider
+        .begin(&head, &source.keys)
+        .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?;
+    Ok(Admitted {
+        source: source.clone(),
+        key_path: key_path.to_owned(),
+        verifier,
+        client,
+        in_flight,
+        head,
+    })
+}
+
+/// Everything that the head alone decides, but for the signature.
+fn headers(
+    shared: &Shared,
+    source: &Arc<Source>,
+    head: &Parts,
+    client: &Client,
+    trail: &Trail,
+) -> Result<Share, Ending> {
+    if !source.allows(client.ip) {
+        return Err(Ending::new(Outcome::ClientDenied, "client is not in allow_from"));
+    }
+    if let Some(reason) = &source.unavailable {
+        return Err(Ending::new(Outcome::Overloaded, reason.clone()).with_retry_after(30));
+    }
+    if let Some(penalties) = &shared.penalties
+        && let Some(limited) = penalties.check(client.ip, &source.name, trail.arrived, shared.under_pressure())
+    {
+        return Err(Ending::limited(
+            Outcome::Penalized,
+            "too many failed verifications",
+            &limited,
+        ));
+    }
+    if let Some(named) = connection_names(head).find(|name| source.provider.reads_header(name)) {
+        // A proxy would remove the very header that proves the sender (attack 38).
+        return Err(Ending::new(Outcome::Malformed, format!("`Connection` names `{named}`")));
+    }
+    if declared_length(head).is_some_and(|length| length > source.max_body) {
+        return Err(Ending::new(
+            Outcome::TooLarge,
+            format!("declared body over max_body {}", source.max_body),
+        ));
+    }
+    shared
+        .in_flight
+        .take(1)
+        .ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
+}
+
+fn allowed_method(source: &Source, method: &Method) -> Result<(), Ending> {
+    let facts = source.provider.facts();
+    let mut allowed = facts.methods.iter().chain(&facts.handshake_methods);
+    if allowed.clone().any(|candidate| candidate == method) {
+        return Ok(());
+    }
+    let mut list = allowed.next().map(Method::to_string).unwrap_or_default();
+    for candidate in allowed {
+        list.push_str(", ");
+        list.push_str(candidate.as_str());
+    }
+    let allow = HeaderValue::try_from(list).unwrap_or_else(|_| HeaderValue::from_static("POST"));
+    Err(Ending::new(Outcome::Method, "the source does not take this method").with_header(header::ALLOW, allow))
+}
+
+/// Turns a provider's refusal into the one answer that all of them share, and lets the client pay for it.
+pub(super) fn unverified(
+    shared: &Shared,
+    source: &Source,
+    client: &Client,
+    trail: &Trail,
+    refusal: &Refusal,
+) -> Ending {
+    match refusal {
+        Refusal::Unverified(cause) => {
+            if let Some(penalties) = &shared.penalties {
+                penalties.charge(client.ip, &source.name, trail.arrived);
+            }
+            Ending::new(Outcome::Unverified, cause.to_string())
+        }
+        Refusal::Stale { age_millis } if *age_millis >= 0 => Ending::new(
+            Outcome::Stale,
+            format!("signed {} s ago, outside the tolerance", age_millis / 1000),
+        ),
+        Refusal::Stale { age_millis } => Ending::new(
+            Outcome::Stale,
+            format!("signed {} s in the future, outside the tolerance", -(age_millis / 1000)),
+        ),
+        Refusal::Malformed(cause) => Ending::new(Outcome::Malformed, cause.to_string()),
+    }
+}
+
+fn connection_names(head: &Parts) -> impl Iterator<Item = HeaderName> {
+    head.headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+}
+
+fn declared_length(head: &Parts) -> Option<u64> {
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Ending {
+    /// Closes the connection if a body is still to come, so that it is never parsed as the next request.
+    fn closing_unread(self, head: &Parts) -> Self {
+        let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
+            || declared_length(head).is_some_and(|length| length > 0);
+        if has_body { self.closing() } else { self }
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads the body once, bounded in bytes and time; every frame is hashed as it arrives and kept as it is.
+
+use super::{Live, Shared, admit::Admitted};
+use crate::{
+    event::{Client, Frames},
+    limit::Share,
+    provider::Verifier,
+    source::{Ending, Outcome, Source, Trail},
+};
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::{pin::pin, sync::Arc};
+
+/// A request with its body.
+pub(super) struct Assembled {
+    pub source: Arc<Source>,
+    pub key_path: String,
+    pub head: Parts,
+    pub client: Client,
+    pub body: Frames,
+    pub verifier: Verifier,
+    pub held: Held,
+}
+
+/// What a request holds of the process's budgets until it is over.
+pub(super) struct Held {
+    _in_flight: Share,
+    _buffered: Share,
+}
+
+pub(super) async fn assemble<B>(
+    shared: &Shared,
+    live: &Live,
+    mut admitted: Admitted,
+    body: B,
+    trail: &mut Trail,
+) -> Result<Assembled, Ending>
+where
+    B: Body<Data = Bytes>,
+{
+    let Some(mut buffered) = shared.buffered.take(0) else {
+        return Err(overloaded());
+    };
+    let mut frames = Frames::default();
+    if !body.is_end_stream() {
+        let reading = read(&mut admitted, body, &mut frames, &mut buffered, trail);
+        tokio::time::timeout(live.body_timeout, reading)
+            .await
+            .unwrap_or_else(|_| Err(Ending::new(Outcome::TooSlow, "the body did not arrive in time").closing()))?;
+    }
+    Ok(Assembled {
+        source: admitted.source,
+        key_path: admitted.key_path,
+        head: admitted.head,
+        client: admitted.client,
+        body: frames,
+        verifier: admitted.verifier,
+        held: Held {
+            _in_flight: admitted.in_flight,
+            _buffered: buffered,
+        },
+    })
+}
+
+async fn read<B>(
+    admitted: &mut Admitted,
+    body: B,
+    frames: &mut Frames,
+    buffered: &mut Share,
+    trail: &mut Trail,
+) -> Result<(), Ending>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|_| Ending::new(Outcome::Malformed, "the body ended early or its framing is broken").closing())?;
+        // Trailers are dropped: nothing is ever read from one (attack 13).
+        let Ok(data) = frame.into_data() else { continue };
+        trail.bytes += data.len() as u64;
+        if trail.bytes > admitted.source.max_body {
+            let reason = format!("body over max_body {}", admitted.source.max_body);
+            return Err(Ending::new(Outcome::TooLarge, reason).closing());
+        }
+        if !buffered.grow(data.len() as u64) {
+            return Err(overloaded());
+        }
+        admitted.source.provider.update(&mut admitted.verifier, &data);
+        frames.push(data);
+    }
+    Ok(())
+}
+
+fn overloaded() -> Ending {
+    Ending::new(Outcome::Overloaded, "limits.buffered_bytes is exhausted")
+        .with_retry_after(1)
+        .closing()
+}
