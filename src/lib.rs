@@ -33,6 +33,7 @@
 //! - a stage: one file in `pipeline/`, one line in the journey, an [`source::Outcome`] if it can end a request; the
 //!   compiler names the rest.
 
+pub mod admin;
 pub mod config;
 pub mod event;
 pub mod limit;
