@@ -34,6 +34,7 @@
 //!   compiler names the rest.
 
 pub mod admin;
+pub mod boot;
 pub mod config;
 pub mod event;
 pub mod limit;

@@ -1,0 +1,312 @@
+//! The composition root: Settings to a running sidecar. The only room that knows both Redis and hyper; a reload swaps here.
+
+mod control;
+mod edge;
+mod live;
+mod probe;
+mod reload;
+mod worker;
+
+pub use control::StatusControl;
+
+use crate::{
+    admin,
+    config::Settings,
+    event::{Clock, DestinationName, Monotonic},
+    limit::{Budget, Penalties, Repeats},
+    pipeline::Shared,
+    replay::{Flights, Recovery, Replays},
+    server::{Listener, Occupancy, Shutdown},
+    source::{Observers, Outcome},
+    store,
+    telemetry::{Level, Log, Metrics},
+};
+use arc_swap::ArcSwap;
+use edge::Front;
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a sidecar is started with beside its settings.
+pub struct Options {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where it logs.
+    pub log: Log,
+    /// What it counts with.
+    pub metrics: Arc<Metrics>,
+    /// Reads the configuration anew, for a reload; the text of the error says what is wrong with it.
+    pub reload: Option<Reload>,
+    /// Take SIGTERM, SIGINT and SIGHUP as orders.
+    pub signals: bool,
+}
+
+/// Reads the configuration anew.
+pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// Where a sidecar listens; ports that were 0 are the real ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Webhooks.
+    pub webhooks: SocketAddr,
+    /// Probes and metrics.
+    pub health: SocketAddr,
+    /// Page and JSON API.
+    pub admin: SocketAddr,
+}
+
+/// How a sidecar ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Requests that the end of the grace cut.
+    pub cut: usize,
+}
+
+/// Why a sidecar does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{what} cannot listen on {address}: {source}")]
+    Listen {
+        /// `listen`, `health` or `admin`.
+        what: &'static str,
+        /// The address as configured.
+        address: SocketAddr,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// The settings contradict what the rooms accept.
+    #[error("{0}")]
+    Settings(String),
+    /// No thread or runtime can be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running sidecar.
+pub struct Sidecar {
+    addresses: Addresses,
+    core: Arc<Core>,
+    workers: Vec<JoinHandle<io::Result<usize>>>,
+    background: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// What the workers, the control and the reload have in common.
+struct Core {
+    settings: ArcSwap<Settings>,
+    shared: Arc<Shared>,
+    front: ArcSwap<Front>,
+    occupancy: Arc<Occupancy>,
+    shutdown: Shutdown,
+    replays: Arc<Replays>,
+    started: Monotonic,
+    /// Required destinations that did not accept a connection lately; looked at only where `ready_requires` asks for it.
+    unreachable: ArcSwap<Vec<DestinationName>>,
+    reload: Option<Reload>,
+}
+
+impl Sidecar {
+    /// Binds every address, then starts the workers and the background. Redis and the apps need not be there yet.
+    pub fn start(settings: Settings, options: Options) -> Result<Self, StartError> {
+        let Options {
+            clock,
+            log,
+            metrics,
+            reload,
+            signals,
+        } = options;
+        let listeners = Listener::bind(settings.listen.address, settings.limits.workers)
+            .map_err(|source| listen_error("listen", settings.listen.address, source))?;
+        let health = bind("health", settings.health)?;
+        let admin = bind("admin", settings.admin.address)?;
+        let addresses = Addresses {
+            webhooks: listeners.first().expect("there is at least one worker").local_addr()?,
+            health: health.local_addr()?,
+            admin: admin.local_addr()?,
+        };
+        let (replays, recovery) = ledger(&settings, &clock)?;
+        let live = live::live(&clock, &settings, &metrics, None).map_err(StartError::Settings)?;
+        let penalties = settings.limits.failed_verifications;
+        let observers = Observers {
+            unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
+            clock: clock.clone(),
+            log,
+        };
+        metrics.config_loaded(clock.wall());
+        let core = Arc::new(Core {
+            shared: Arc::new(Shared {
+                live: ArcSwap::from_pointee(live),
+                observers,
+                metrics,
+                flights: Arc::new(Flights::new()),
+                penalties: penalties.map(|spec| Penalties::new(spec, settings.client_ip.trust.is_empty())),
+                repeats: Repeats::new(),
+                in_flight: Budget::new(settings.limits.in_flight as u64),
+                buffered: Budget::new(settings.limits.buffered_bytes),
+                draining: AtomicBool::new(false),
+            }),
+            front: ArcSwap::from_pointee(Front::new(&settings)),
+            occupancy: Occupancy::new(settings.limits.connections),
+            shutdown: Shutdown::new(),
+            started: clock.monotonic(),
+            unreachable: ArcSwap::from_pointee(Vec::new()),
+            replays,
+            settings: ArcSwap::from_pointee(settings),
+            reload,
+        });
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, listener)| worker::start(index, listener, core.clone()))
+            .collect::<io::Result<_>>()?;
+        let stop = CancellationToken::new();
+        let background = background(&core, recovery, health, admin, signals, stop.clone())?;
+        Ok(Self {
+            addresses,
+            core,
+            workers,
+            background,
+            stop,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Begins to drain, as SIGTERM does; [`Self::wait`] ends when it is done.
+    pub fn drain(&self) {
+        self.core.drain();
+    }
+
+    /// Ends at once: what is under way is cut.
+    pub fn abort(self) -> Drained {
+        self.core.drain();
+        self.core.shutdown.cut();
+        self.wait()
+    }
+
+    /// Waits until it has drained.
+    pub fn wait(self) -> Drained {
+        let mut drained = Drained::default();
+        for worker in self.workers {
+            match worker.join() {
+                Ok(Ok(cut)) => drained.cut += cut,
+                Ok(Err(error)) => self.core.log(Level::Error, "a worker failed", &error),
+                Err(_) => self.core.log(Level::Error, "a worker failed", &"it panicked"),
+            }
+        }
+        self.stop.cancel();
+        if self.background.join().is_err() {
+            self.core.log(Level::Error, "the background failed", &"it panicked");
+        }
+        self.core.shared.observers.log.flush();
+        drained
+    }
+}
+
+impl Core {
+    fn become_unready(&self) {
+        self.shared.draining.store(true, Ordering::SeqCst);
+    }
+
+    fn drain(&self) {
+        self.become_unready();
+        self.shutdown.drain();
+    }
+
+    fn log(&self, level: Level, text: &str, error: &dyn fmt::Display) {
+        self.shared.observers.log.message(level, text, &[("error", error)]);
+    }
+}
+
+fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| listen_error(what, address, source))
+}
+
+fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> StartError {
+    StartError::Listen { what, address, source }
+}
+
+fn ledger(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Arc<Replays>, Recovery), StartError> {
+    let entries = settings.limits.ledger_entries;
+    let Some(redis) = &settings.redis else {
+        return Ok(Replays::in_process(clock.clone(), entries));
+    };
+    let target = store::Target {
+        host: redis.host.clone(),
+        port: redis.port,
+        database: redis.database,
+        username: redis.username.clone(),
+        password: redis.password.clone(),
+        timeout: redis.timeout,
+        in_flight: settings.limits.in_flight,
+    };
+    Replays::on_redis(clock.clone(), entries, &target).map_err(|error| StartError::Settings(error.to_string()))
+}
+
+/// Everything that is no request: probes, admin, signals, the ledger's recovery. On a runtime of its own, so that a
+/// scrape never waits for a delivery, nor a delivery for a scrape.
+fn background(
+    core: &Arc<Core>,
+    recovery: Recovery,
+    health: TcpListener,
+    admin: TcpListener,
+    signals: bool,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let access = match &core.settings.load().admin.token {
+        Some(token) => admin::Access::Token(token.clone()),
+        None => admin::Access::Loopback,
+    };
+    let core = core.clone();
+    std::thread::Builder::new()
+        .name("background".to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                let (health, admin) = match (tokio_listener(health), tokio_listener(admin)) {
+                    (Ok(health), Ok(admin)) => (health, admin),
+                    (Err(error), _) | (_, Err(error)) => {
+                        return core.log(Level::Error, "the background failed", &error);
+                    }
+                };
+                let control: Arc<dyn admin::Control> = Arc::new(StatusControl::new(core.clone()));
+                let bounds = admin::Bounds::default();
+                let serving = async {
+                    tokio::join!(
+                        admin::serve_health(health, control.clone(), bounds, stop.clone()),
+                        admin::serve_admin(admin, control.clone(), access, bounds, stop.clone()),
+                    );
+                };
+                let tending = async {
+                    tokio::join!(
+                        recovery.run(),
+                        reload::obey_signals(&core, signals),
+                        probe::watch_upstreams(&core)
+                    );
+                };
+                tokio::select! {
+                    () = serving => {}
+                    () = tending => {}
+                }
+            });
+        })
+}
+
+fn tokio_listener(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener)
+}

@@ -1,0 +1,102 @@
+//! Settings to what requests walk through: providers and keys compiled, limits and meters alive.
+
+use crate::{
+    config::{Settings, settings::SourceSettings},
+    event::{Clock, ProviderName, Timestamp},
+    limit::{Per, SourceLimiter},
+    pipeline::Live,
+    provider::{JsonPointer, KeyText, Provider},
+    replay::SourceTag,
+    source::{Outcome, Routes, Source},
+    telemetry::Metrics,
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// What is served, made from a valid configuration. Sources that `previous` had with the same rate limit keep their
+/// bucket, so that a reload is no gift to a sender.
+pub(super) fn live(
+    clock: &Arc<dyn Clock>,
+    settings: &Settings,
+    metrics: &Metrics,
+    previous: Option<&Live>,
+) -> Result<Live, String> {
+    let mut routes = Routes::default();
+    let mut limiters = HashMap::new();
+    for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
+        if let Some(limiter) = &source.limiter {
+            limiters.insert(source.name.clone(), limiter.clone());
+        }
+    }
+    let mut sources = Vec::with_capacity(settings.sources.len());
+    for configured in &settings.sources {
+        let kept = limiters.get(&configured.name);
+        let source = Arc::new(source(clock, configured, metrics, kept)?);
+        for rule in &configured.paths {
+            routes.insert(rule, &source);
+        }
+        sources.push(source);
+    }
+    Ok(Live {
+        routes,
+        sources,
+        namespace: settings
+            .redis
+            .as_ref()
+            .map(|redis| redis.namespace.clone())
+            .unwrap_or_default(),
+        body_timeout: settings.limits.body_timeout,
+        ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
+    })
+}
+
+fn source(
+    clock: &Arc<dyn Clock>,
+    configured: &SourceSettings,
+    metrics: &Metrics,
+    kept: Option<&Arc<SourceLimiter>>,
+) -> Result<Source, String> {
+    // Both were proven by the configuration; a failure here is a bug there, and no reason to crash a running sidecar.
+    let broken = |problems: Vec<crate::provider::Problem>| {
+        let texts: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+        format!("source {}: {}", configured.name, texts.join("; "))
+    };
+    let provider = Provider::compile(&configured.preset, &configured.options).map_err(broken)?;
+    let texts: Vec<KeyText> = configured.secrets.iter().map(|secret| secret.text.clone()).collect();
+    let keys = provider.keys(&texts).map_err(broken)?;
+    let labels: Vec<String> = configured.secrets.iter().map(|secret| secret.label.clone()).collect();
+    let destinations: Vec<_> = configured
+        .to
+        .iter()
+        .map(|route| route.destination.name.clone())
+        .collect();
+    let limit_pointer = match configured.rate_limit.as_ref().map(|spec| &spec.per) {
+        Some(Per::Json(pointer)) => Some(JsonPointer::parse(pointer)?),
+        _ => None,
+    };
+    let limiter = configured.rate_limit.as_ref().map(|spec| match kept {
+        Some(limiter) if limiter.spec() == spec => limiter.clone(),
+        _ => Arc::new(SourceLimiter::new(spec, clock.clone())),
+    });
+    Ok(Source {
+        name: configured.name.clone(),
+        provider_name: ProviderName::parse(&provider.facts().name).map_err(|error| error.to_string())?,
+        tag: SourceTag::of(&configured.name),
+        provider,
+        keys,
+        not_after: configured
+            .secrets
+            .iter()
+            .map(|secret| secret.not_after.map(Timestamp::from_secs))
+            .collect(),
+        unavailable: configured.unavailable.clone(),
+        allow_from: configured.allow_from.clone(),
+        events: configured.events.clone(),
+        routes: configured.to.clone(),
+        max_body: configured.max_body,
+        replay: configured.replay,
+        limit_pointer,
+        limiter,
+        on_outage: configured.on_outage,
+        meters: metrics.source(&configured.name, Outcome::LABELS, &labels, &destinations),
+    })
+}
