@@ -1,0 +1,117 @@
+//! The way to a running sidecar's own listeners: one small HTTP request, bounded in time and size.
+
+use crate::event::Secret;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::{net::SocketAddr, time::Duration};
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST: usize = 4 * 1024 * 1024;
+
+/// One listener of a running sidecar.
+pub(super) struct Door {
+    address: SocketAddr,
+    token: Option<Secret>,
+}
+
+/// What it said.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub text: String,
+}
+
+impl Door {
+    /// An address as configured: `0.0.0.0` is reached at loopback.
+    pub(super) fn new(mut address: SocketAddr, token: Option<Secret>) -> Self {
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => [127, 0, 0, 1].into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Self { address, token }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.ask(&Method::GET, path, Bytes::new())
+    }
+
+    /// A mutation, with the headers that prove it was no page of another site.
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.ask(&Method::POST, path, Bytes::from(body.to_string()))
+    }
+
+    fn ask(&self, method: &Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string());
+        if *method == Method::POST {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("hookward-admin", "1");
+        }
+        if let Some(token) = &self.token {
+            let mut value = http::HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request = request.body(Full::new(body))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = async { tokio::time::timeout(PATIENCE, exchange(self.address, request)).await };
+        match runtime.block_on(asked) {
+            Ok(answer) => answer,
+            Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
+        }
+    }
+}
+
+impl Answer {
+    /// What the answer says to a person: its `error`, `title` or whole text.
+    pub(super) fn message(&self) -> String {
+        let document: Option<Value> = serde_json::from_str(&self.text).ok();
+        let said = document.as_ref().and_then(|document| {
+            ["detail", "error", "title"]
+                .iter()
+                .find_map(|key| document.get(key)?.as_str())
+        });
+        format!("{} ({})", said.unwrap_or(self.text.trim()), self.status.as_u16())
+    }
+}
+
+async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answered = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LONGEST);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded in bytes here and in time by the caller"
+        )]
+        let whole = body.collect().await;
+        let whole = whole
+            .map_err(|error| anyhow::anyhow!(error))
+            .context("reading the answer")?;
+        let text = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
+        anyhow::Ok(Answer { status, text })
+    };
+    tokio::select! {
+        answer = answered => answer,
+        closed = connection => {
+            closed?;
+            bail!("the connection was closed")
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `hookward forget`, `drain` and `probe`: what is said to a running sidecar, for images without a shell.
+
+use super::{ConfigArgs, Exit, complain, load, local, say};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use http::StatusCode;
+use jiff::SignedDuration;
+use serde_json::json;
+use std::{net::SocketAddr, time::Duration};
+
+#[derive(Args)]
+pub(super) struct ForgetArgs {
+    /// The source, as the configuration names it.
+    source: String,
+    /// The `Hookward-Delivery` value of the delivery; logs show it.
+    delivery: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where the sidecar's admin listener is; else `admin` of the configuration.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+#[derive(Args)]
+pub(super) struct DrainArgs {
+    /// Wait so long after asking, so that load balancers notice; a preStop hook's job.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    wait: SignedDuration,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where the sidecar's admin listener is; else `admin` of the configuration.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+#[derive(Args)]
+pub(super) struct ProbeArgs {
+    /// What to ask.
+    probe: Probe,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where the sidecar's health listener is; else `health` of the configuration.
+    #[arg(long, value_name = "ADDR")]
+    health: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Probe {
+    /// May it get requests?
+    Readyz,
+    /// Does it still work?
+    Livez,
+}
+
+pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
+    let door = match door(&args.config, args.admin) {
+        Ok(door) => door,
+        Err(exit) => return Ok(exit),
+    };
+    let path = format!("/api/v1/sources/{}/forget", args.source);
+    let answer = match door.post(&path, &json!({"delivery": args.delivery})) {
+        Ok(answer) => answer,
+        Err(error) => return Ok(unreachable(&door, &error)),
+    };
+    if answer.status.is_success() {
+        say("it may be delivered once more within 10 minutes")?;
+        return Ok(Exit::Fine);
+    }
+    complain(&format!("error: {}", answer.message()));
+    Ok(if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        Exit::Unavailable
+    } else {
+        Exit::Finding
+    })
+}
+
+pub(super) fn drain(args: &DrainArgs) -> anyhow::Result<Exit> {
+    let door = match door(&args.config, args.admin) {
+        Ok(door) => door,
+        Err(exit) => return Ok(exit),
+    };
+    let answer = match door.post("/api/v1/drain", &json!({})) {
+        Ok(answer) => answer,
+        Err(error) => return Ok(unreachable(&door, &error)),
+    };
+    if !answer.status.is_success() {
+        complain(&format!("error: {}", answer.message()));
+        return Ok(Exit::Finding);
+    }
+    let wait = Duration::try_from(args.wait).context("--wait must not be negative")?;
+    std::thread::sleep(wait);
+    Ok(Exit::Fine)
+}
+
+pub(super) fn probe(args: &ProbeArgs) -> anyhow::Result<Exit> {
+    let address = match args.health {
+        Some(address) => address,
+        None => match load(&args.config) {
+            Ok(loaded) => loaded.settings.health,
+            Err(exit) => return Ok(exit),
+        },
+    };
+    let door = local::Door::new(address, None);
+    let path = match args.probe {
+        Probe::Readyz => "/readyz",
+        Probe::Livez => "/livez",
+    };
+    match door.get(path) {
+        Ok(answer) => {
+            say(answer.text.trim_end())?;
+            Ok(if answer.status.is_success() {
+                Exit::Fine
+            } else {
+                Exit::Finding
+            })
+        }
+        Err(error) => Ok(unreachable(&door, &error)),
+    }
+}
+
+fn door(config: &ConfigArgs, admin: Option<SocketAddr>) -> Result<local::Door, Exit> {
+    // An address alone is enough on loopback; a token stands in the configuration only.
+    if let Some(address) = admin.filter(|address| address.ip().is_loopback()) {
+        return Ok(local::Door::new(address, None));
+    }
+    let settings = load(config)?.settings;
+    let address = admin.unwrap_or(settings.admin.address);
+    Ok(local::Door::new(address, settings.admin.token))
+}
+
+fn unreachable(door: &local::Door, error: &anyhow::Error) -> Exit {
+    complain(&format!("error: no sidecar answers at {}: {error:#}", door.address()));
+    Exit::Unavailable
+}
