@@ -1,0 +1,97 @@
+//! The receiving apps of `examples/`, run as a reader would run them and spoken to as hookward speaks to them.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+struct App {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl App {
+    fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(program)
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{program}: {error}: run tests/run once, or: apt-get install python3 nodejs")
+            });
+        let mut output = BufReader::new(process.stdout.take().expect("piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("its address")
+            .to_owned();
+        Self {
+            process,
+            output,
+            address,
+        }
+    }
+
+    /// Posts as hookward does and gives the status and the body of the answer.
+    fn post(&self, headers: &str, body: &str) -> (String, serde_json::Value) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let length = body.len();
+        let head =
+            format!("POST /hooks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        write!(stream, "{head}{headers}\r\n{body}").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        // Node sends chunks where the length is not said beforehand: the object is in one of them.
+        let object = &body[body.find('{').expect("JSON")..=body.rfind('}').expect("JSON")];
+        (head[9..12].to_owned(), serde_json::from_str(object).expect("JSON"))
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn receives_each_delivery_once(mut app: App) {
+    let headers = "Hookward-Source: stripe\r\nHookward-Event: invoice.paid\r\nHookward-Delivery: evt_1\r\n\
+                   Hookward-Attempt: 1\r\nHookward-Verified: signature\r\n";
+    let (status, answer) = app.post(headers, r#"{"id":"evt_1"}"#);
+    assert_eq!((&*status, &answer["seen_before"]), ("200", &false.into()), "{answer}");
+    assert_eq!(
+        app.line(),
+        "stripe invoice.paid evt_1 attempt=1 verified=signature bytes=14 done"
+    );
+    let (status, answer) = app.post(&headers.replace("Attempt: 1", "Attempt: 2"), r#"{"id":"evt_1"}"#);
+    assert_eq!((&*status, &answer["seen_before"]), ("200", &true.into()), "{answer}");
+    assert_eq!(
+        app.line(),
+        "stripe invoice.paid evt_1 attempt=2 verified=signature bytes=14 seen before"
+    );
+    let (status, answer) = app.post("", "{}");
+    assert_eq!((&*status, &answer["error"]), ("403", &"not through hookward".into()));
+}
+
+#[test]
+fn the_python_app_receives_each_delivery_once() {
+    receives_each_delivery_once(App::start("python3", &["examples/receiver.py", "--port", "0"]));
+}
+
+#[test]
+fn the_node_app_receives_each_delivery_once() {
+    receives_each_delivery_once(App::start("node", &["examples/receiver.mjs", "0"]));
+}

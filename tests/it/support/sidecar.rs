@@ -1,0 +1,165 @@
+//! A sidecar in this process, on ports of its own, with a clock that the test holds.
+
+use super::{Answer, App, Request};
+use hookward::{
+    boot::{self, Addresses},
+    config::{self, Environment, Machine},
+    event::{Clock, TestClock, Timestamp},
+    telemetry::{Format, Level, Log, Metrics},
+};
+use std::{
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// When the tests happen, Unix seconds.
+pub const NOW: i64 = 1_760_000_000;
+
+/// A running sidecar.
+pub struct Sidecar {
+    pub addresses: Addresses,
+    pub clock: Arc<TestClock>,
+    running: Option<boot::Sidecar>,
+    log: Log,
+    lines: Captured,
+    folder: PathBuf,
+}
+
+/// Secrets come from here, and from nowhere else.
+struct Secrets;
+
+impl Environment for Secrets {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        match name {
+            "SECRET" => Some(super::signed::SECRET.into()),
+            "WHSEC" => Some(super::signed::standard_secret().into()),
+            "TOKEN" => Some(super::signed::TOKEN.into()),
+            _ => None,
+        }
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+        Machine.read(path, limit)
+    }
+
+    fn cpus(&self) -> NonZeroUsize {
+        Machine.cpus()
+    }
+}
+
+/// What the sidecar logged.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sidecar {
+    /// Runs `yaml` (without `version`, addresses and `upstream`) in front of `app`, with two workers.
+    pub fn before(app: &App, yaml: &str) -> Self {
+        Self::start(&format!("upstream: {}\n{yaml}", app.url()))
+    }
+
+    /// Runs `yaml` (without `version` and addresses), with two workers.
+    pub fn start(yaml: &str) -> Self {
+        Self::start_at(yaml, Arc::new(TestClock::at(Timestamp::from_secs(NOW))))
+    }
+
+    /// The same on a clock that several sidecars may share.
+    pub fn start_at(yaml: &str, clock: Arc<TestClock>) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("hookward-it-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the configuration");
+        let limits = if yaml.contains("\nlimits:") || yaml.starts_with("limits:") {
+            ""
+        } else {
+            "limits: {workers: 2}\n"
+        };
+        let text = format!("version: 1\nlisten: 127.0.0.1:0\nhealth: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{limits}{yaml}");
+        let path = folder.join("hookward.yaml");
+        std::fs::write(&path, text).expect("the folder is ours");
+        let loaded = config::load(&path, &Secrets).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        let lines = Captured::default();
+        let metrics = Arc::new(Metrics::new("test"));
+        let (sink, dropped) = (Box::new(lines.clone()), metrics.log_dropped.clone());
+        let log = Log::start(Format::Json, Level::Info, sink, clock.clone(), dropped).expect("a thread");
+        let options = boot::Options {
+            clock: clock.clone(),
+            log: log.clone(),
+            metrics,
+            reload: None,
+            signals: false,
+        };
+        let running = boot::Sidecar::start(loaded.settings, options).unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            addresses: running.addresses(),
+            clock,
+            running: Some(running),
+            log,
+            lines,
+            folder,
+        }
+    }
+
+    /// Sends one request on a connection of its own.
+    pub fn send(&self, request: &Request) -> Answer {
+        request.send(self.addresses.webhooks)
+    }
+
+    /// Moves time on.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Unix seconds by the sidecar's clock.
+    pub fn now(&self) -> i64 {
+        self.clock.wall().as_secs()
+    }
+
+    /// A metric's value; 0 where it does not stand.
+    pub fn metric(&self, series: &str) -> f64 {
+        let answer = Request::post("/metrics", "").method("GET").send(self.addresses.health);
+        let text = String::from_utf8(answer.body).expect("text");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Everything logged so far.
+    pub fn logged(&self) -> String {
+        self.log.flush();
+        String::from_utf8(self.lines.0.lock().expect("no panic").clone()).expect("text")
+    }
+
+    /// Asks it to drain, and waits until it has ended.
+    pub fn stop(mut self) -> boot::Drained {
+        let running = self.running.take().expect("it stops once");
+        running.drain();
+        running.wait()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+        let _left = std::fs::remove_dir_all(&self.folder);
+    }
+}
