@@ -1,6 +1,7 @@
 //! The command line: one file a verb, and the exit codes that scripts can rely on.
 
 mod completions;
+mod dev;
 mod local;
 mod operate;
 mod run;
@@ -56,6 +57,8 @@ struct Cli {
 enum Verb {
     /// Run the sidecar. SIGHUP reloads the configuration, SIGTERM drains.
     Run(run::RunArgs),
+    /// A whole trial on this machine without a configuration: sample app, sidecar, signed traffic.
+    Dev(dev::DevArgs),
     /// Let a redelivery through: a delivered record becomes deliverable once more.
     Forget(operate::ForgetArgs),
     /// Ask a running sidecar to drain.
@@ -101,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
+        Verb::Dev(args) => dev::dev(&args),
         Verb::Forget(args) => operate::forget(&args),
         Verb::Drain(args) => operate::drain(&args),
         Verb::Probe(args) => operate::probe(&args),

@@ -125,7 +125,7 @@ impl Pipeline {
         let live = shared.live.load();
         let admitted = admit::admit(shared, &live, head, client, trail)?;
         let assembled = assemble::assemble(shared, &live, admitted, body, trail).await?;
-        let authentic = authenticate::authenticate(shared, &live, assembled, trail)?;
+        let authentic = authenticate::authenticate(&self.0, &live, assembled, trail)?;
         choose::choose(authentic)
     }
 

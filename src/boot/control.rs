@@ -64,11 +64,7 @@ impl Control for StatusControl {
         let core = &self.core;
         let draining = core.shared.is_draining();
         let mut checks = self.startup();
-        checks.push(Check::new(
-            "draining",
-            !draining,
-            if draining { "draining" } else { "" },
-        ));
+        checks.push(Check::new("draining", !draining, if draining { "yes" } else { "no" }));
         let required = core.settings.load().ready_requires;
         if required.redis {
             let up = core.replays.up();
@@ -98,6 +94,10 @@ impl Control for StatusControl {
         metrics.connections.set(gauge(core.occupancy.connections() as u64));
         metrics.buffered_bytes.set(gauge(core.shared.buffered.used()));
         metrics.ledger_up.set(i64::from(core.replays.up()));
+        let forgotten = core.replays.evicted();
+        metrics
+            .ledger_forgotten
+            .inc_by(forgotten.saturating_sub(metrics.ledger_forgotten.get()));
         metrics.ledger_entries.set(gauge(core.replays.entries() as u64));
         metrics.render(format)
     }

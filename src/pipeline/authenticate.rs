@@ -1,15 +1,15 @@
 //! Only this file turns [`Assembled`] into [`Authentic`]: signature, then timestamp; handshakes end here.
 
 use super::{
-    Live, Shared, admit,
+    Live, Worker, admit,
     assemble::{Assembled, Held},
 };
 use crate::{
     event::{Client, DeliveryKey, Envelope, Frames, IdDigest, Identity, IdentityHasher, Timestamp},
     provider::{Cause, Evidence, Finding, Refusal},
-    source::{Ending, Source, Trail},
+    source::{Ending, Outcome, Source, Trail},
 };
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use std::{sync::Arc, time::Duration};
 
 /// A request whose sender is proven.
@@ -40,7 +40,7 @@ pub(super) struct DeliveryIdentity {
 }
 
 pub(super) fn authenticate(
-    shared: &Shared,
+    worker: &Worker,
     live: &Live,
     assembled: Assembled,
     trail: &mut Trail,
@@ -63,12 +63,12 @@ pub(super) fn authenticate(
         .provider
         .finish(verifier, envelope, &source.keys, now)
         .and_then(|finding| still_valid(&source, finding, now))
-        .map_err(|refusal| admit::unverified(shared, &source, &client, trail, &refusal))?;
+        .map_err(|refusal| refused(worker, &source, &client, trail, &refusal))?;
     let evidence = match finding {
         Finding::Challenge(answer) => return Err(Ending::challenge(answer)),
         Finding::Authentic(evidence) => *evidence,
     };
-    if let Some(penalties) = &shared.penalties {
+    if let Some(penalties) = &worker.shared.penalties {
         penalties.pardon(client.ip, &source.name, trail.arrived);
     }
     observe(&source, &evidence, now);
@@ -85,6 +85,19 @@ pub(super) fn authenticate(
         ledger_timeout: live.ledger_timeout,
         _held: held,
     })
+}
+
+/// How far our clock may be off Redis's before we distrust it, milliseconds.
+const TRUSTED_SKEW: i64 = 30_000;
+
+fn refused(worker: &Worker, source: &Source, client: &Client, trail: &Trail, refusal: &Refusal) -> Ending {
+    let ending = admit::unverified(&worker.shared, source, client, trail, refusal);
+    let skew = worker.replay.shared().skew_millis().unwrap_or_default();
+    if ending.outcome == Outcome::Stale && skew.abs() > TRUSTED_SKEW {
+        // The fault may be ours, so the sender should keep the event and come again.
+        return ending.with_status(StatusCode::SERVICE_UNAVAILABLE).with_retry_after(30);
+    }
+    ending
 }
 
 /// A secret past its `not_after` does not verify any more.

@@ -197,17 +197,16 @@ impl Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
         match self {
             Self::SignatureMissing(at) => write!(f, "signature missing: no `{at}`; is a proxy dropping it?"),
             Self::SignatureMalformed(at) => write!(f, "signature malformed: nothing in `{at}` can be decoded"),
             Self::SignatureDoubled(at) => write!(f, "signature doubled: `{at}` came more than once"),
             Self::SignaturesTooMany(count) => write!(f, "{count} signatures in one request, more than are examined"),
-            Self::SignatureWrong { tried } => {
-                write!(f, "signature does not match any of {tried} secret{}", plural(*tried))
-            }
+            Self::SignatureWrong { tried: 1 } => f.write_str("signature does not match the secret"),
+            Self::SignatureWrong { tried } => write!(f, "signature does not match any of {tried} secrets"),
             Self::SecretExpired => f.write_str("the secret that matches is past its not_after"),
-            Self::TokenWrong { tried } => write!(f, "token is none of {tried} secret{}", plural(*tried)),
+            Self::TokenWrong { tried: 1 } => f.write_str("token is not the secret"),
+            Self::TokenWrong { tried } => write!(f, "token is none of {tried} secrets"),
             Self::AlgorithmWrong => f.write_str("the token names another algorithm than the preset"),
             Self::TimestampMissing(at) => write!(f, "timestamp missing: no `{at}`"),
             Self::TimestampMalformed(at) => write!(f, "timestamp malformed: `{at}` is no time in the provider's unit"),

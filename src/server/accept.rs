@@ -89,7 +89,11 @@ impl Worker {
     ) -> io::Result<Drained> {
         let mut grace = pin!(async {
             self.shutdown.draining().await;
-            tokio::time::sleep(timeouts.grace).await;
+            // Whichever is first: the time, or whoever cut it short.
+            tokio::select! {
+                () = tokio::time::sleep(timeouts.grace) => {}
+                () = self.shutdown.over() => {}
+            }
         });
         let quiet = async {
             self.shutdown.draining().await;
