@@ -5,9 +5,12 @@ mod edge;
 mod live;
 mod probe;
 mod reload;
+mod surroundings;
 mod worker;
 
+pub use crate::store::Facts as RedisFacts;
 pub use control::StatusControl;
+pub use surroundings::{Port, Surroundings};
 
 use crate::{
     admin,
@@ -125,8 +128,9 @@ impl Sidecar {
         } = options;
         let listeners = Listener::bind(settings.listen.address, settings.limits.workers)
             .map_err(|source| listen_error("listen", settings.listen.address, source))?;
-        let health = bind("health", settings.health)?;
-        let admin = bind("admin", settings.admin.address)?;
+        let health = bind(settings.health).map_err(|source| listen_error("health", settings.health, source))?;
+        let admin =
+            bind(settings.admin.address).map_err(|source| listen_error("admin", settings.admin.address, source))?;
         let addresses = Addresses {
             webhooks: listeners.first().expect("there is at least one worker").local_addr()?,
             health: health.local_addr()?,
@@ -229,12 +233,10 @@ impl Core {
     }
 }
 
-fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|source| listen_error(what, address, source))
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> StartError {
@@ -243,10 +245,14 @@ fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> S
 
 fn ledger(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Arc<Replays>, Recovery), StartError> {
     let entries = settings.limits.ledger_entries;
-    let Some(redis) = &settings.redis else {
+    let Some(target) = store_target(settings) else {
         return Ok(Replays::in_process(clock.clone(), entries));
     };
-    let target = store::Target {
+    Replays::on_redis(clock.clone(), entries, &target).map_err(|error| StartError::Settings(error.to_string()))
+}
+
+fn store_target(settings: &Settings) -> Option<store::Target> {
+    settings.redis.as_ref().map(|redis| store::Target {
         host: redis.host.clone(),
         port: redis.port,
         database: redis.database,
@@ -254,8 +260,7 @@ fn ledger(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Arc<Replays>, 
         password: redis.password.clone(),
         timeout: redis.timeout,
         in_flight: settings.limits.in_flight,
-    };
-    Replays::on_redis(clock.clone(), entries, &target).map_err(|error| StartError::Settings(error.to_string()))
+    })
 }
 
 /// Everything that is no request: probes, admin, signals, the ledger's recovery. On a runtime of its own, so that a

@@ -1,18 +1,26 @@
 //! The command line: one file a verb, and the exit codes that scripts can rely on.
 
+mod check;
 mod completions;
 mod dev;
+mod explain;
 mod local;
+mod moment;
 mod operate;
+mod paint;
+mod providers;
 mod run;
 mod schema;
+mod sign;
+mod subject;
 
-use crate::config::{self, ConfigErrors, Environment, Loaded, Machine};
+use crate::config::{self, ConfigErrors, Loaded, Machine};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::{
     ffi::OsString,
-    io::{IsTerminal, Write},
-    path::PathBuf,
+    fs::File,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -59,6 +67,15 @@ enum Verb {
     Run(run::RunArgs),
     /// A whole trial on this machine without a configuration: sample app, sidecar, signed traffic.
     Dev(dev::DevArgs),
+    /// Check the configuration, its secrets and the surroundings, as `nginx -t` does.
+    #[command(short_flag = 't')]
+    Check(check::CheckArgs),
+    /// List the providers that are known, or show one with how to set it up.
+    Providers(providers::ProvidersArgs),
+    /// Print the headers that a source's provider would send for a body.
+    Sign(sign::SignArgs),
+    /// Say whether a captured request verifies, and if not why.
+    Explain(explain::ExplainArgs),
     /// Let a redelivery through: a delivered record becomes deliverable once more.
     Forget(operate::ForgetArgs),
     /// Ask a running sidecar to drain.
@@ -91,7 +108,7 @@ enum Output {
 
 /// Runs the verb that `args` name (the program's own name first).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(flag_first(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; everything else is a usage error, with clap's own text on stderr.
@@ -105,6 +122,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Dev(args) => dev::dev(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Providers(args) => providers::providers(&args),
+        Verb::Sign(args) => sign::sign(&args),
+        Verb::Explain(args) => explain::explain(&args),
         Verb::Forget(args) => operate::forget(&args),
         Verb::Drain(args) => operate::drain(&args),
         Verb::Probe(args) => operate::probe(&args),
@@ -113,11 +134,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match outcome {
         Ok(exit) => exit.into(),
+        // `hookward providers | head`: who reads has read enough.
+        Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
         Err(error) => {
             complain(&format!("error: {error:#}"));
             Exit::Finding.into()
         }
     }
+}
+
+/// `hookward -c FILE -t`, as nginx takes it: the flag that names a verb goes before the options of the verb.
+fn flag_first(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let config = |word: &OsString| word == "-c" || word == "--config";
+    if args.get(1).is_some_and(config)
+        && let Some(at) = args.iter().position(|word| word == "-t")
+    {
+        args[1..=at].rotate_right(1);
+    }
+    args
 }
 
 /// Loads the configuration, or says on stderr everything that is wrong with it.
@@ -132,17 +167,36 @@ fn load(args: &ConfigArgs) -> Result<Loaded, Exit> {
     })
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// May stderr be coloured?
 fn colour() -> bool {
-    std::io::stderr().is_terminal() && Machine.variable("NO_COLOR").is_none_or(|value| value.is_empty())
+    paint::may_be_coloured(&io::stderr())
+}
+
+/// A whole file, or stdin for `-`; one that cannot be read is a wrong argument, so that it is told from a finding.
+fn read(path: &Path, longest: u64) -> Result<Vec<u8>, Exit> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        io::stdin().lock().take(longest).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(longest).read_to_end(&mut bytes))
+    };
+    read.map(|_| bytes).map_err(|error| {
+        complain(&format!("error: `{}` cannot be read: {error}", path.display()));
+        Exit::Usage
+    })
 }
 
 /// A message for a person, on stderr; nobody to read it is no reason to fail.
 fn complain(text: &str) {
-    let _unread = writeln!(std::io::stderr().lock(), "{text}");
+    let _unread = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// A result, on stdout.
-fn say(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}")
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
 }

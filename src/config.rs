@@ -22,10 +22,11 @@ mod tree;
 mod url;
 mod value;
 
-pub use environment::{Environment, Fixed, Machine};
+pub use environment::{Environment, Fixed, Machine, memory_limit};
 pub use presets::{Embedded, Presets};
 pub use problem::{ConfigErrors, Finding, Report, Severity};
 pub use settings::Settings;
+pub use suggest::nearest;
 
 use problem::{Fault, Problems};
 use read::Reader;

@@ -109,7 +109,7 @@ impl Pipeline {
         B: Body<Data = Bytes> + Send,
     {
         let (head, body) = request.into_parts();
-        let mut trail = self.trail(&head, &client);
+        let mut trail = Box::new(self.trail(&head, &client));
         match self.prove(head, body, client, &mut trail).await {
             Ok(chosen) => self.detach(chosen, trail).await,
             Err(ending) => respond::respond(ending, trail),
@@ -130,7 +130,7 @@ impl Pipeline {
     }
 
     /// The rest of the journey in a tracked task, which outlives the sender's connection.
-    async fn detach(&self, chosen: choose::Chosen, mut trail: Trail) -> Response<AnswerBody> {
+    async fn detach(&self, chosen: choose::Chosen, mut trail: Box<Trail>) -> Response<AnswerBody> {
         let worker = self.0.clone();
         let request_id = trail.request_id;
         let task = self.0.deliveries.spawn(async move {

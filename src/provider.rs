@@ -22,6 +22,7 @@ mod plan;
 mod registry;
 mod sign;
 mod signature;
+mod stated;
 mod template;
 mod url;
 mod verify;
@@ -221,6 +222,16 @@ impl Provider {
         refusal: &Refusal,
     ) -> Vec<String> {
         diagnose::diagnose(self, secrets, envelope, now, refusal)
+    }
+
+    /// The time that a request states where verification reads it, proven or not: when a capture was young.
+    pub fn stated_time(&self, envelope: Envelope<'_>, keys: &Keys) -> Option<Timestamp> {
+        stated::time(self, envelope, keys)
+    }
+
+    /// Is a request that states this time inside the window at `now`? Where no time is signed, it always is.
+    pub fn is_fresh(&self, stated: Option<Timestamp>, now: Timestamp) -> bool {
+        stated::is_fresh(self, stated, now)
     }
 
     /// The headers that this provider would send for this body, in order.

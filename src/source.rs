@@ -1,11 +1,15 @@
 //! The nouns of the journey: a live source, its routes, and the ways in which a request can end.
 
 pub mod ending;
+mod expiry;
+mod identity;
 pub mod outcome;
 pub mod routes;
 pub mod trail;
 
 pub use ending::{Body, Ending};
+pub use expiry::unexpired;
+pub use identity::{DeliveryIdentity, Scope};
 pub use outcome::Outcome;
 pub use routes::Routes;
 pub use trail::{Observers, Trail};
@@ -62,11 +66,6 @@ impl Source {
     /// May this client use the source at all (`allow_from`)?
     pub fn allows(&self, client: IpAddr) -> bool {
         self.allow_from.is_empty() || self.allow_from.iter().any(|net| net.contains(&client))
-    }
-
-    /// Does the matched secret still verify at `now`?
-    pub fn secret_is_valid(&self, index: usize, now: Timestamp) -> bool {
-        !matches!(self.not_after.get(index), Some(Some(end)) if now >= *end)
     }
 }
 

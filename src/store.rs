@@ -4,10 +4,12 @@
 //! has one deadline for everything: a connection, the command, its answer and, where that does no harm, a second try.
 
 mod breaker;
+mod facts;
 mod line;
 mod script;
 
 pub use breaker::Breaker;
+pub use facts::Facts;
 pub use line::Line;
 pub use redis::Value;
 pub use script::{Arg, Script};

@@ -28,14 +28,11 @@ pub(super) struct Answer {
 
 impl Door {
     /// An address as configured: `0.0.0.0` is reached at loopback.
-    pub(super) fn new(mut address: SocketAddr, token: Option<Secret>) -> Self {
-        if address.ip().is_unspecified() {
-            address.set_ip(match address {
-                SocketAddr::V4(_) => [127, 0, 0, 1].into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
+    pub(super) fn new(address: SocketAddr, token: Option<Secret>) -> Self {
+        Self {
+            address: reached_at(address),
+            token,
         }
-        Self { address, token }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -74,6 +71,17 @@ impl Door {
             Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
         }
     }
+}
+
+/// Where a listener is reached from this machine: one on all addresses (`0.0.0.0`, `[::]`) at loopback.
+pub(super) fn reached_at(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => [127, 0, 0, 1].into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 impl Answer {

@@ -103,7 +103,7 @@ fn too_large(limit: u64) -> io::Error {
 }
 
 /// The memory that the process's cgroup grants, bytes; `None` without a limit.
-pub(super) fn memory_limit(env: &dyn Environment) -> Option<u64> {
+pub fn memory_limit(env: &dyn Environment) -> Option<u64> {
     let text = |path: &Path| {
         env.read(path, 1 << 20)
             .ok()

@@ -4,6 +4,7 @@ use super::{
     problem::{Fault, excerpt},
     raw::{self, Encoding, OnMissing},
     read::Reader,
+    settings::Origin,
     spot::Spot,
     value,
 };
@@ -24,6 +25,7 @@ pub(super) struct Held {
     pub allow_short: bool,
     pub id: Option<String>,
     pub not_after: Option<i64>,
+    pub origin: Origin,
 }
 
 /// What became of one.
@@ -57,17 +59,19 @@ impl Reader<'_> {
             );
             return Fetched::Refused;
         }
-        let (read, at) = if let Some(file) = &raw.file {
-            (self.secret_file(file, spot.at("file"), whose), spot.at("file"))
+        let (read, at, origin) = if let Some(file) = &raw.file {
+            let read = self.secret_file(file, spot.at("file"), whose);
+            (read, spot.at("file"), Origin::File(file.to_string()))
         } else if let Some(name) = &raw.env {
-            (self.secret_variable(name), spot.at("env"))
+            let read = self.secret_variable(name);
+            (read, spot.at("env"), Origin::Variable(name.to_string()))
         } else if let Some(text) = &raw.value {
             self.problems.warn(
                 spot.at("value").label(),
                 Fault::new(format!("a secret of {whose} is written into this file"))
                     .hint("fine for a trial; use `file` or `env` in production"),
             );
-            (Ok(text.as_bytes().to_vec()), spot.at("value"))
+            (Ok(text.as_bytes().to_vec()), spot.at("value"), Origin::Inline)
         } else {
             return Fetched::Refused;
         };
@@ -105,6 +109,7 @@ impl Reader<'_> {
             allow_short,
             id,
             not_after,
+            origin,
         }))
     }
 

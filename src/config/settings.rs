@@ -8,7 +8,7 @@ use crate::{
     upstream::{DestinationSpec, Route},
 };
 use ipnet::IpNet;
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 /// A whole configuration.
 #[derive(Clone, PartialEq)]
@@ -153,6 +153,29 @@ pub struct SourceSecret {
     pub text: KeyText,
     /// Its `id`, else its index: the metric label.
     pub label: String,
+    /// Where it was read from.
+    pub origin: Origin,
     /// From this wall-clock second on it does not verify any more (Unix time).
     pub not_after: Option<i64>,
+}
+
+/// Where a secret was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file, as written.
+    File(String),
+    /// An environment variable.
+    Variable(String),
+    /// The configuration itself.
+    Inline,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Inline => f.write_str("in this file"),
+        }
+    }
 }

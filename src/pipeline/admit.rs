@@ -110,23 +110,10 @@ pub(super) fn unverified(
     trail: &Trail,
     refusal: &Refusal,
 ) -> Ending {
-    match refusal {
-        Refusal::Unverified(cause) => {
-            if let Some(penalties) = &shared.penalties {
-                penalties.charge(client.ip, &source.name, trail.arrived);
-            }
-            Ending::new(Outcome::Unverified, cause.to_string())
-        }
-        Refusal::Stale { age_millis } if *age_millis >= 0 => Ending::new(
-            Outcome::Stale,
-            format!("signed {} s ago, outside the tolerance", age_millis / 1000),
-        ),
-        Refusal::Stale { age_millis } => Ending::new(
-            Outcome::Stale,
-            format!("signed {} s in the future, outside the tolerance", -(age_millis / 1000)),
-        ),
-        Refusal::Malformed(cause) => Ending::new(Outcome::Malformed, cause.to_string()),
+    if let (Refusal::Unverified(_), Some(penalties)) = (refusal, &shared.penalties) {
+        penalties.charge(client.ip, &source.name, trail.arrived);
     }
+    Ending::refused(refusal)
 }
 
 fn connection_names(head: &Parts) -> impl Iterator<Item = HeaderName> {

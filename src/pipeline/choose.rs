@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 /// An authentic request that somebody wants.
 pub(super) struct Chosen {
-    pub authentic: Authentic,
+    // Boxed: from here on it moves through futures, and a future is as large as all that is moved through it.
+    pub authentic: Box<Authentic>,
     /// Must have it before it counts as delivered; never empty.
     pub required: Vec<Target>,
     /// Get it too; their failure fails nothing.
@@ -51,7 +52,7 @@ pub(super) fn choose(authentic: Authentic) -> Result<Chosen, Ending> {
         return Err(filtered());
     }
     Ok(Chosen {
-        authentic,
+        authentic: Box::new(authentic),
         required,
         optional,
     })

@@ -20,13 +20,9 @@ pub(super) struct Claimed {
 }
 
 /// By what right a request is forwarded.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every hold is a claim: a box would only cost"
-)]
 pub(super) enum Hold {
     /// The ledger granted it.
-    Claim(Claim),
+    Claim(Box<Claim>),
     /// No ledger was asked, or it said `done` and the delivery is forwarded all the same.
     Unguarded {
         attempt: u32,
@@ -121,7 +117,7 @@ async fn lead(
     match put(worker, ask, &chosen).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
-            let (hold, leader) = (Hold::Claim(claim), Some(leader));
+            let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
             Ok(Claimed { chosen, hold, leader })
         }
         Ok(Decision::Busy { left }) => Err(in_flight(left)),
@@ -213,7 +209,7 @@ fn ask(chosen: &Chosen, policy: ReplayPolicy, trail: &Trail) -> Ask {
         evidence,
         ledger_timeout,
         ..
-    } = &chosen.authentic;
+    } = &*chosen.authentic;
     Ask {
         key: identity.key,
         owner: entropy(Entropy::nonce),

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 /// What goes out: the request as it came in, and what is attested of it. Shared by all its destinations.
 struct Parcel {
-    authentic: Authentic,
+    authentic: Box<Authentic>,
     request_id: RequestId,
     traceparent: TraceParent,
     attempt: u32,
@@ -171,7 +171,7 @@ impl Parcel {
             evidence,
             identity,
             ..
-        } = &self.authentic;
+        } = &*self.authentic;
         let facts = source.provider.facts();
         let text = |text: &str| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
         let passage = Passage {

@@ -51,11 +51,11 @@ impl Pipeline {
         } else {
             Ending::new(Outcome::Malformed, reason).with_status(status)
         };
-        respond(ending.closing(), trail)
+        respond(ending.closing(), Box::new(trail))
     }
 }
 
-pub(super) fn respond(ending: Ending, trail: Trail) -> Response<AnswerBody> {
+pub(super) fn respond(ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {
     let own_body = trail
         .source
         .as_ref()

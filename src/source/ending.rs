@@ -1,7 +1,11 @@
 //! How a request ends: an outcome, the exact status, what the operator may know, and what the sender gets.
 
 use super::Outcome;
-use crate::{limit::Limited, provider::Answer, upstream::Reply};
+use crate::{
+    limit::Limited,
+    provider::{Answer, Refusal},
+    upstream::Reply,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::borrow::Cow;
 
@@ -79,6 +83,22 @@ impl Ending {
             }
         }
         ending
+    }
+
+    /// What a provider refused.
+    pub fn refused(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Unverified(cause) => Self::new(Outcome::Unverified, cause.to_string()),
+            Refusal::Malformed(cause) => Self::new(Outcome::Malformed, cause.to_string()),
+            Refusal::Stale { age_millis } => {
+                let seconds = age_millis.unsigned_abs() / 1000;
+                let side = if *age_millis < 0 { "in the future" } else { "ago" };
+                Self::new(
+                    Outcome::Stale,
+                    format!("signed {seconds} s {side}, outside the tolerance"),
+                )
+            }
+        }
     }
 
     /// The headers that it adds to its body's own.

@@ -27,7 +27,8 @@ impl Entropy {
     /// Seeded with 32 bytes of the operating system.
     pub fn from_os() -> Self {
         let mut seed = [0; 32];
-        aws_lc_rs::rand::fill(&mut seed).expect("the operating system gives random bytes");
+        // Not the crypto library's generator: its first call seeds itself from CPU jitter, which takes 20 ms of the first request.
+        getrandom::fill(&mut seed).expect("the operating system gives random bytes");
         Self::from_seed(&seed)
     }
 

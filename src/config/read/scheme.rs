@@ -202,6 +202,7 @@ impl Reader<'_> {
                         allow_short,
                         id,
                         not_after,
+                        origin,
                     } = *held;
                     let label = id.unwrap_or_else(|| index.to_string());
                     if secrets.list.iter().any(|other| other.label == label) {
@@ -219,6 +220,7 @@ impl Reader<'_> {
                         },
                         label,
                         not_after,
+                        origin,
                     });
                 }
                 Fetched::Missing(reason) => secrets.missing = Some(reason),

@@ -1,0 +1,82 @@
+//! What a configuration needs of its surroundings, looked at without starting anything: Redis, destinations, ports.
+
+use super::{bind, store_target};
+use crate::{config::Settings, event::Clock, server::Listener, store::Facts, upstream::DestinationSpec};
+use futures_util::future::join_all;
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time};
+
+/// Time for a connection to a destination.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was found.
+pub struct Surroundings {
+    /// Redis, where one is configured, or why it does not answer.
+    pub redis: Option<Result<Facts, String>>,
+    /// Every destination, with the time that a TCP connection took, or why there is none.
+    pub destinations: Vec<(Arc<DestinationSpec>, Result<Duration, String>)>,
+    /// `listen`, `health` and `admin`: can they be listened on?
+    pub ports: Vec<Port>,
+}
+
+/// One address of ours.
+pub struct Port {
+    /// `listen`, `health` or `admin`.
+    pub what: &'static str,
+    /// As configured.
+    pub address: SocketAddr,
+    /// Why it cannot be listened on.
+    pub free: io::Result<()>,
+}
+
+impl Surroundings {
+    /// Looks around. Every part is bounded in time, and all are looked at together.
+    pub fn look(settings: &Settings, clock: &dyn Clock) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ports = ports(settings);
+        let (redis, destinations) = runtime.block_on(async {
+            let redis = async {
+                match store_target(settings) {
+                    Some(target) => Some(Facts::ask(&target, clock).await),
+                    None => None,
+                }
+            };
+            let destinations = settings.destinations.iter().map(|spec| async {
+                let reached = reach(spec, clock).await;
+                (spec.clone(), reached)
+            });
+            tokio::join!(redis, join_all(destinations))
+        });
+        Ok(Self {
+            redis,
+            destinations,
+            ports,
+        })
+    }
+}
+
+async fn reach(spec: &DestinationSpec, clock: &dyn Clock) -> Result<Duration, String> {
+    let asked = clock.monotonic();
+    let connecting = TcpStream::connect((spec.url.host.as_str(), spec.url.port));
+    match time::timeout(PATIENCE, connecting).await {
+        Ok(Ok(_)) => Ok(clock.monotonic().since(asked)),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err("refuses connections".to_owned()),
+        Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
+        Err(_) => Err(format!("does not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// Binds each address as the sidecar does, and lets it go.
+fn ports(settings: &Settings) -> Vec<Port> {
+    let port = |what, address, free: io::Result<()>| Port { what, address, free };
+    let other = |what, address| port(what, address, bind(address).map(drop));
+    vec![
+        port(
+            "listen",
+            settings.listen.address,
+            Listener::bind(settings.listen.address, NonZeroUsize::MIN).map(drop),
+        ),
+        other("health", settings.health),
+        other("admin", settings.admin.address),
+    ]
+}

@@ -1,0 +1,85 @@
+//! `hookward sign`: the headers that a source's provider would send for a body, for a trial by hand.
+
+mod letter;
+
+use super::{ConfigArgs, Exit, complain, load, moment, read, say, subject::Subject};
+use crate::event::{Clock, SystemClock, Timestamp};
+use clap::{Args, ValueEnum};
+use letter::{Content, Letter};
+use std::path::PathBuf;
+
+/// No webhook is larger, and a body is held in memory.
+const LONGEST: u64 = 256 << 20;
+
+#[derive(Args)]
+pub(super) struct SignArgs {
+    /// The source, as the configuration names it.
+    source: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The body, byte for byte; `-` is stdin. Else a sample event of the provider is taken.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The time to sign, Unix seconds; now if absent.
+    #[arg(long, value_name = "UNIX", value_parser = moment::unix)]
+    at: Option<Timestamp>,
+    /// How it is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// `Name: value`, one a line.
+    #[default]
+    Headers,
+    /// A command that sends it to the sidecar.
+    Curl,
+    /// One object, which `explain --request` reads too.
+    Json,
+}
+
+pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
+    let loaded = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(exit) => return Ok(exit),
+    };
+    let subject = match Subject::of(&loaded.settings, &args.source) {
+        Ok(subject) => subject,
+        Err(none) => return Ok(none.complain()),
+    };
+    let content = if let Some(path) = &args.data {
+        match read(path, LONGEST) {
+            Ok(body) => Content::of(body.into(), path),
+            Err(exit) => return Ok(exit),
+        }
+    } else if let Some((content, event)) = Content::sample(&subject) {
+        complain(&format!(
+            "note: no --data, so this signs the sample event `{event}` of the preset"
+        ));
+        content
+    } else {
+        complain("error: this provider has no sample event: give the body with --data FILE");
+        return Ok(Exit::Usage);
+    };
+    let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
+    let letter = match Letter::write(&loaded.settings, &subject, content, at) {
+        Ok(letter) => letter,
+        Err(reason) => {
+            complain(&format!(
+                "error: source `{}` cannot be signed for: {reason}",
+                args.source
+            ));
+            return Ok(Exit::Finding);
+        }
+    };
+    if let Some(doubt) = letter.doubt(&subject) {
+        complain(&format!("note: hookward itself would not take this: {doubt}"));
+    }
+    say(&match args.output {
+        Form::Headers => letter.headers(),
+        Form::Curl => letter.curl(),
+        Form::Json => letter.json()?,
+    })?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,65 @@
+//! `hookward providers`.
+
+use crate::program::Folder;
+
+#[test]
+fn the_table_and_the_json_list_every_preset() {
+    let folder = Folder::new();
+    let table = folder.run(&["providers"]);
+    table.says(0, "stripe");
+    let lines = table.stdout.lines().count();
+    assert_eq!(
+        lines,
+        hookward::provider::names().count() + 1,
+        "a heading and one line each"
+    );
+    assert!(table.stdout.starts_with("NAME "), "{}", table.stdout);
+
+    let all = folder.run(&["providers", "-o", "json"]).json();
+    let all = all["providers"].as_array().expect("a list").clone();
+    assert_eq!(all.len(), lines - 1);
+    let stripe = all.iter().find(|one| one["name"] == "stripe").expect("a preset");
+    assert_eq!(stripe["scheme"], "hmac-sha256");
+    assert_eq!(stripe["covers"], "body");
+    for one in &all {
+        for key in ["name", "title", "scheme", "covers", "proof"] {
+            assert!(one[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {one}");
+        }
+        assert!(one["signs"].is_array(), "{one}");
+    }
+}
+
+#[test]
+fn one_preset_is_shown_with_its_facts_its_yaml_and_how_to_set_it_up() {
+    let folder = Folder::new();
+    let page = folder.run(&["providers", "twilio"]);
+    for part in [
+        "set up\n  Enter the URL",
+        "header:X-Twilio-Signature",
+        "public_url: https://",
+        "config/providers/twilio.yaml",
+        "algorithm: hmac-sha1",
+    ] {
+        page.says(0, part);
+    }
+    let one = folder.run(&["providers", "github", "-o", "json"]).json();
+    let one = &one["providers"][0];
+    assert_eq!(one["name"], "github");
+    assert!(
+        one["yaml"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("name: github"))
+    );
+    assert!(one["setup"].as_str().is_some_and(|text| text.contains("Webhooks")));
+}
+
+#[test]
+fn an_unknown_preset_is_a_wrong_argument_with_a_hint() {
+    let folder = Folder::new();
+    folder
+        .run(&["providers", "gihub"])
+        .complains(2, "did you mean `github`?");
+    let ended = folder.run(&["providers", "no-such-thing-at-all"]);
+    ended.complains(2, "provider: custom");
+    assert_eq!(ended.stdout, "");
+}
