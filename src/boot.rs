@@ -143,6 +143,7 @@ impl Sidecar {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
             clock: clock.clone(),
             log,
+            cut: CancellationToken::new(),
         };
         metrics.config_loaded(clock.wall());
         let core = Arc::new(Core {
@@ -151,7 +152,7 @@ impl Sidecar {
                 observers,
                 metrics,
                 flights: Arc::new(Flights::new()),
-                penalties: penalties.map(|spec| Penalties::new(spec, settings.client_ip.trust.is_empty())),
+                penalties: penalties.map(Penalties::new),
                 repeats: Repeats::new(),
                 in_flight: Budget::new(settings.limits.in_flight as u64),
                 buffered: Budget::new(settings.limits.buffered_bytes),
@@ -301,7 +302,8 @@ fn background(
                     tokio::join!(
                         recovery.run(),
                         reload::obey_signals(&core, signals),
-                        probe::watch_upstreams(&core)
+                        probe::watch_upstreams(&core),
+                        probe::watch_ledger(&core)
                     );
                 };
                 tokio::select! {

@@ -96,6 +96,12 @@ struct ConfigArgs {
     config: Option<PathBuf>,
 }
 
+impl ConfigArgs {
+    fn path(&self) -> PathBuf {
+        config::locate(self.config.as_deref(), &Machine)
+    }
+}
+
 /// `-o`, of the verbs that can print JSON.
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Output {
@@ -157,14 +163,16 @@ fn flag_first(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 
 /// Loads the configuration, or says on stderr everything that is wrong with it.
 fn load(args: &ConfigArgs) -> Result<Loaded, Exit> {
-    let path = config::locate(args.config.as_deref(), &Machine);
-    config::load(&path, &Machine).map_err(|errors: ConfigErrors| {
-        complain(errors.render(colour()).trim_end());
-        match errors.exit_code() {
-            77 => Exit::NoSecret,
-            _ => Exit::Config,
-        }
-    })
+    config::load(&args.path(), &Machine).map_err(|errors| refused(&errors))
+}
+
+/// Says what is wrong with a configuration.
+fn refused(errors: &ConfigErrors) -> Exit {
+    complain(errors.render(colour()).trim_end());
+    match errors.exit_code() {
+        77 => Exit::NoSecret,
+        _ => Exit::Config,
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -3,6 +3,8 @@
 //! YAML events become a tree that knows its places (`tree`); the JSON Schema of the raw types (`raw`) checks its shape and
 //! prunes what does not fit (`shape`); what is left is read into settings (`read`). Only a YAML syntax error stands alone.
 
+pub mod doors;
+
 mod environment;
 mod presets;
 mod problem;

@@ -10,6 +10,7 @@ mod authenticate;
 mod choose;
 mod claim;
 mod deliver;
+mod origin;
 mod respond;
 mod spend;
 
@@ -39,6 +40,9 @@ use std::{
     time::Duration,
 };
 use tokio_util::task::TaskTracker;
+
+/// For operators: why a request ended unanswered at the end of a drain.
+const GRACE_OVER: &str = "the grace is over";
 
 /// What all workers share, and nothing else.
 pub struct Shared {
@@ -110,10 +114,20 @@ impl Pipeline {
     {
         let (head, body) = request.into_parts();
         let mut trail = Box::new(self.trail(&head, &client));
-        match self.prove(head, body, client, &mut trail).await {
+        let proven = tokio::select! {
+            biased;
+            proven = self.prove(head, body, client, &mut trail) => proven,
+            () = self.0.shared.observers.cut.cancelled() => Err(respond::turned_away(GRACE_OVER)),
+        };
+        match proven {
             Ok(chosen) => self.detach(chosen, trail).await,
             Err(ending) => respond::respond(ending, trail),
         }
+    }
+
+    /// The grace is over: every request that is not answered yet is told to come again.
+    pub fn cut(&self) {
+        self.0.shared.observers.cut.cancel();
     }
 
     /// Up to the proof: nothing here reaches a destination or the ledger.
@@ -133,18 +147,22 @@ impl Pipeline {
     async fn detach(&self, chosen: choose::Chosen, mut trail: Box<Trail>) -> Response<AnswerBody> {
         let worker = self.0.clone();
         let request_id = trail.request_id;
+        trail.detach();
         let task = self.0.deliveries.spawn(async move {
             let ending = settle(&worker, chosen, &mut trail).await;
             respond::respond(ending, trail)
         });
-        task.await.unwrap_or_else(|_| {
-            // Only a panic ends the task without an answer; its trail was counted when it was dropped.
-            respond::render(
-                Ending::new(Outcome::Overloaded, "internal error"),
-                request_id.as_str(),
-                None,
-            )
-        })
+        let ending = tokio::select! {
+            biased;
+            answer = task => match answer {
+                Ok(answer) => return answer,
+                // Only a panic ends the task without an answer; its trail was counted when it was dropped.
+                Err(_) => Ending::new(Outcome::Overloaded, "internal error"),
+            },
+            // The delivery goes on, and its trail reports what becomes of it; its sender is told to come again.
+            () = self.0.shared.observers.cut.cancelled() => respond::turned_away(GRACE_OVER),
+        };
+        respond::render(ending, request_id.as_str(), None)
     }
 
     fn trail(&self, head: &Parts, client: &Client) -> Trail {
@@ -188,7 +206,7 @@ async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail)
         Ok(claimed) => claimed,
         Err(ending) => return ending,
     };
-    match spend::spend(&worker.shared, claimed).await {
+    match spend::spend(&worker.shared, claimed, trail).await {
         Ok(cleared) => deliver::deliver(worker, cleared, trail).await,
         Err(ending) => ending,
     }
@@ -198,6 +216,12 @@ impl Shared {
     /// SIGTERM has come.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Failed verifications, where they count for this client: not where it may be a load balancer that stands for many.
+    /// Who is trusted is asked of the client and not of the table, because a reload changes the one and not the other.
+    fn penalties_of(&self, client: &Client) -> Option<&Penalties> {
+        self.penalties.as_ref().filter(|_| !client.perhaps_many)
     }
 
     /// More than half of what the process may use is in use: what is fair only under pressure is enforced.

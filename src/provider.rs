@@ -70,8 +70,8 @@ pub enum Window {
     Within(Tolerance),
 }
 
-/// What a source adds to its preset.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a source adds to its preset. No `Debug`: `settings` may hold secrets (a verify token).
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// `public_url`: scheme, host and, where a proxy rewrote it, a path prefix; for providers that sign the URL.
     pub public_url: Option<String>,
@@ -242,6 +242,11 @@ impl Provider {
     /// The identities of the delivery that bears this signed id; empty where an id alone identifies nothing.
     pub fn identities_of(&self, id: &str) -> Vec<Identity> {
         identity::of_id(&self.plan, id.as_bytes())
+    }
+
+    /// Does the signature cover every place where an id is read?
+    pub fn signs_id(&self) -> bool {
+        !self.plan.id.is_empty() && self.plan.id.iter().all(|id| id.signed)
     }
 
     /// Does verification, id or event read this header?

@@ -132,7 +132,7 @@ pub async fn serve<A: App>(
 ) -> std::io::Result<Drained> {
     let deadlines = deadlines::Deadlines::new(&timeouts, Arc::clone(&occupancy));
     let listener = listener.into_tokio()?;
-    let worker = accept::Worker::new(Arc::clone(&deadlines), occupancy, shutdown);
+    let worker = accept::Worker::new(Arc::clone(&deadlines), &timeouts, occupancy, shutdown);
     tokio::select! {
         never = deadlines.run() => match never {},
         drained = worker.run(listener, &timeouts, &app) => drained,

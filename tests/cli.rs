@@ -12,6 +12,8 @@ mod check;
 mod explain;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/operate.rs"]
+mod operate;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/providers.rs"]

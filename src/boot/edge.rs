@@ -63,13 +63,7 @@ impl App for Edge {
             }
             front.client_ip.resolve(peer, request.headers())
         };
-        let journey = self.pipeline.handle(request, client);
-        tokio::select! {
-            biased;
-            answer = journey => answer,
-            // A delivery under way goes on in its own task; its sender is told to come again.
-            () = self.core.shutdown.over() => self.pipeline.turn_away(),
-        }
+        self.pipeline.handle(request, client).await
     }
 
     fn refuse(&self, peer: SocketAddr, head: &Parts, refusal: GateRefusal) -> Response<AnswerBody> {

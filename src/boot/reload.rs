@@ -1,9 +1,12 @@
 //! Signals: SIGTERM and SIGINT drain, SIGHUP reads the configuration anew; a bad one leaves the running one in force.
 
 use super::{Core, Front, live};
-use crate::{config::Settings, telemetry::Level};
-use std::sync::Arc;
+use crate::{config::Settings, event::SourceName, telemetry::Level};
+use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long after a failed reload it is tried again.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// Obeys signals for as long as it is polled.
 pub(super) async fn obey_signals(core: &Core, wanted: bool) {
@@ -23,12 +26,56 @@ pub(super) async fn obey_signals(core: &Core, wanted: bool) {
         );
         return std::future::pending().await;
     };
-    loop {
-        tokio::select! {
-            () = received(&mut terminate) => begin_drain(core, "SIGTERM"),
-            () = received(&mut interrupt) => begin_drain(core, "SIGINT"),
-            () = received(&mut hangup) => reload(core),
+    let draining = async {
+        loop {
+            tokio::select! {
+                () = received(&mut terminate) => begin_drain(core, "SIGTERM"),
+                () = received(&mut interrupt) => begin_drain(core, "SIGINT"),
+            }
         }
+    };
+    let mut failed = false;
+    let waiting = !unavailable(&core.settings.load()).is_empty();
+    let reloading = until_it_succeeds(&mut hangup, RETRY, waiting, |asked| {
+        let reloaded = reload(core, asked || failed);
+        failed = reloaded == Reloaded::Failed;
+        reloaded == Reloaded::Whole
+    });
+    tokio::join!(draining, reloading);
+}
+
+/// Tries when asked, and after a failure again and again: a secret that was away comes back without a signal.
+/// `wanting`: something is missing from the beginning. `attempt` learns whether it was asked for.
+async fn until_it_succeeds(
+    asked: &mut impl Asked,
+    pause: Duration,
+    mut wanting: bool,
+    mut attempt: impl FnMut(bool) -> bool,
+) {
+    loop {
+        let again = async {
+            if wanting {
+                tokio::time::sleep(pause).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let asked = tokio::select! {
+            () = asked.next() => true,
+            () = again => false,
+        };
+        wanting = !attempt(asked);
+    }
+}
+
+/// Where the wish for a reload comes from.
+trait Asked {
+    async fn next(&mut self);
+}
+
+impl Asked for Signal {
+    async fn next(&mut self) {
+        received(self).await;
     }
 }
 
@@ -44,10 +91,35 @@ fn begin_drain(core: &Core, signal: &str) {
     core.drain();
 }
 
-fn reload(core: &Core) {
-    let Some(read) = &core.reload else { return };
+/// What a reload came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reloaded {
+    /// All of it is in force.
+    Whole,
+    /// In force, but a source still waits for its secret (`on_missing_secret: unavailable`).
+    Waiting,
+    /// The old configuration stays.
+    Failed,
+}
+
+/// The sources that wait for a secret.
+fn unavailable(settings: &Settings) -> Vec<SourceName> {
+    let waiting = settings.sources.iter().filter(|source| source.unavailable.is_some());
+    waiting.map(|source| source.name.clone()).collect()
+}
+
+/// Reads the configuration anew. Unless that is `wanted`, nothing happens while the same sources wait for their secrets.
+fn reload(core: &Core, wanted: bool) -> Reloaded {
+    let Some(read) = &core.reload else {
+        return Reloaded::Whole;
+    };
     let shared = &core.shared;
-    let swapped = read().and_then(|settings| swap(core, settings));
+    let read = read();
+    let waiting = read.as_ref().map(unavailable).unwrap_or_default();
+    if !wanted && (read.is_err() || waiting == unavailable(&core.settings.load())) {
+        return Reloaded::Waiting;
+    }
+    let swapped = read.and_then(|settings| swap(core, settings));
     match swapped {
         Ok(kept) => {
             shared.metrics.reload_succeeded(shared.observers.clock.wall());
@@ -57,6 +129,11 @@ fn reload(core: &Core) {
                 let text = "changed, but in force only after a restart";
                 shared.observers.log.message(Level::Warn, text, &[("keys", &needs)]);
             }
+            if waiting.is_empty() {
+                Reloaded::Whole
+            } else {
+                Reloaded::Waiting
+            }
         }
         Err(error) => {
             shared.metrics.reload_failed();
@@ -65,30 +142,97 @@ fn reload(core: &Core) {
                 "reload failed; the old configuration stays in force",
                 &error,
             );
+            Reloaded::Failed
         }
     }
 }
 
-/// Puts new settings in force; gives the keys that only a restart can change.
-fn swap(core: &Core, settings: Settings) -> Result<Vec<&'static str>, String> {
+/// Puts new settings in force; gives the keys that only a restart can change. These stay as they are, all of them and
+/// in every respect: half of a new ledger would be none.
+fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String> {
     let shared = &core.shared;
-    let previous = shared.live.load();
-    let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;
     let old = core.settings.load();
     let fixed = [
-        ("listen", old.listen.address != settings.listen.address),
-        ("health", old.health != settings.health),
-        ("admin", old.admin != settings.admin),
-        ("redis", old.redis != settings.redis),
-        ("limits", old.limits != settings.limits),
+        ("listen", keep(&old.listen.address, &mut settings.listen.address)),
+        ("health", keep(&old.health, &mut settings.health)),
+        ("admin", keep(&old.admin, &mut settings.admin)),
+        ("redis", keep(&old.redis, &mut settings.redis)),
+        ("limits", keep(&old.limits, &mut settings.limits)),
     ];
-    let kept = fixed
-        .iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| *key)
-        .collect();
+    let previous = shared.live.load();
+    let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;
+    let kept = fixed.iter().filter(|(_, changed)| *changed);
     core.front.store(Arc::new(Front::new(&settings)));
     shared.live.store(Arc::new(live));
     core.settings.store(Arc::new(settings));
-    Ok(kept)
+    Ok(kept.map(|(key, _)| *key).collect())
+}
+
+/// Undoes a change; tells whether there was one.
+fn keep<T: Clone + PartialEq>(old: &T, new: &mut T) -> bool {
+    let changed = old != new;
+    if changed {
+        new.clone_from(old);
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, until_it_succeeds};
+    use crate::event::{Clock, Monotonic, SystemClock};
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    /// One wish, at once.
+    struct Once(bool);
+
+    impl Asked for Once {
+        async fn next(&mut self) {
+            if std::mem::replace(&mut self.0, true) {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_reload_is_tried_again_until_it_succeeds() {
+        let pause = Duration::from_millis(20);
+        let clock = SystemClock::new();
+        let (sender, mut tries) = mpsc::unbounded_channel();
+        let mut made = 0;
+        let attempt = |_| {
+            made += 1;
+            sender.send(clock.monotonic()).expect("the test listens");
+            made == 3
+        };
+        let mut asked = Once(false);
+        let mut seen: Vec<Monotonic> = Vec::new();
+        tokio::select! {
+            () = until_it_succeeds(&mut asked, pause, false, attempt) => {}
+            () = async {
+                while seen.len() < 3 {
+                    seen.push(tries.recv().await.expect("a try"));
+                }
+                // Nothing more comes of a success.
+                assert!(tokio::time::timeout(pause * 3, tries.recv()).await.is_err());
+            } => {}
+        }
+        let gaps: Vec<Duration> = seen.windows(2).map(|two| two[1].since(two[0])).collect();
+        assert!(gaps.iter().all(|gap| *gap >= pause), "{gaps:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_from_the_beginning_is_looked_for_unasked() {
+        let (sender, mut tries) = mpsc::unbounded_channel();
+        let attempt = |asked| {
+            sender.send(asked).expect("the test listens");
+            false
+        };
+        let mut never = Once(true);
+        tokio::select! {
+            () = until_it_succeeds(&mut never, Duration::from_millis(1), true, attempt) => {}
+            asked = tries.recv() => assert_eq!(asked, Some(false)),
+        }
+    }
 }

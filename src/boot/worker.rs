@@ -6,7 +6,7 @@ use crate::{
     server::{self, Listener, Timeouts},
     upstream::{Outbound, PoolSpec},
 };
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio_util::task::TaskTracker;
 
 /// Deliveries whose sender was cut at the end of the grace get this long to settle.
@@ -36,8 +36,17 @@ async fn serve(listener: Listener, core: Arc<Core>) -> io::Result<usize> {
         grace: limits.shutdown_grace,
         ..Timeouts::default()
     };
-    let edge = Edge::new(core.clone(), pipeline);
-    let drained = server::serve(listener, timeouts, core.occupancy.clone(), core.shutdown.clone(), edge).await?;
+    let edge = Edge::new(core.clone(), pipeline.clone());
+    let serving = server::serve(listener, timeouts, core.occupancy.clone(), core.shutdown.clone(), edge);
+    let cutting = async {
+        core.shutdown.over().await;
+        pipeline.cut();
+        std::future::pending::<Infallible>().await
+    };
+    let drained = tokio::select! {
+        drained = serving => drained?,
+        never = cutting => match never {},
+    };
     deliveries.close();
     // A claim must not be stranded: what still runs is waited for, but not for ever.
     let patience = if core.shutdown.is_over() {

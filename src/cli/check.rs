@@ -29,7 +29,7 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let path = config::locate(args.config.config.as_deref(), &Machine);
+    let path = args.config.path();
     let mut report = Report::of(&path);
     let exit = match config::load(&path, &Machine) {
         Ok(loaded) => {

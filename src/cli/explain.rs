@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    event::{SystemClock, Timestamp},
+    event::{DeliveryKey, SystemClock, Timestamp},
 };
 use capture::{Capture, Unjudged};
 use clap::Args;
@@ -22,7 +22,7 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     io::{self, BufRead, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 use verdict::{Circumstances, Outcome, Verdict};
 
@@ -54,7 +54,7 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let settings = &loaded.settings;
     let clock = SystemClock::new();
     let circumstances = Circumstances {
-        namespace: settings.redis.as_ref().map_or("", |redis| redis.namespace.as_str()),
+        namespace: namespace(settings),
         at: args.at,
         clock: &clock,
     };
@@ -90,6 +90,39 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
         Output::Text => say(text(&name, &verdict).trim_end())?,
     }
     Ok(if verdict.verified { Exit::Fine } else { Exit::Finding })
+}
+
+/// The ledger key of a captured request; only one that verifies has one.
+pub(super) fn key_of(settings: &Settings, source: &str, file: &Path) -> Result<DeliveryKey, Exit> {
+    let no = |reason: &str| {
+        complain(&format!("error: {reason}"));
+        Err(Exit::Finding)
+    };
+    let bytes = read(file, LONGEST)?;
+    let subject = Subject::of(settings, source).map_err(|none| none.complain())?;
+    let capture = match capture::read(&bytes) {
+        Ok(capture) => capture,
+        Err(Unjudged::Malformed(reason)) => return no(&reason),
+        Err(Unjudged::NoCapture(reason)) => {
+            complain(&format!("error: `{}` is no captured request: {reason}", file.display()));
+            return Err(Exit::Usage);
+        }
+    };
+    let circumstances = Circumstances {
+        namespace: namespace(settings),
+        at: None,
+        clock: &SystemClock::new(),
+    };
+    let verdict = verdict::judge(&subject, &capture, &circumstances);
+    match verdict.key {
+        Some(key) => Ok(key),
+        None if verdict.verified => no("each such request is a delivery of its own: there is nothing to forget"),
+        None => no(&format!("the request does not verify: {}", verdict.reason)),
+    }
+}
+
+fn namespace(settings: &Settings) -> &str {
+    settings.redis.as_ref().map_or("", |redis| redis.namespace.as_str())
 }
 
 /// Every line of stdin a request, every line of stdout its answer, as soon as it is known.

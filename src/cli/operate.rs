@@ -1,19 +1,30 @@
 //! `hookward forget`, `drain` and `probe`: what is said to a running sidecar, for images without a shell.
 
-use super::{ConfigArgs, Exit, complain, load, local, say};
+use super::{ConfigArgs, Exit, complain, explain, load, local, refused, say};
+use crate::config::{self, Machine};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use http::StatusCode;
 use jiff::SignedDuration;
 use serde_json::json;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Args)]
 pub(super) struct ForgetArgs {
     /// The source, as the configuration names it.
     source: String,
     /// The `Hookward-Delivery` value of the delivery; logs show it.
-    delivery: String,
+    #[arg(required_unless_present_any = ["request", "since"])]
+    delivery: Option<String>,
+    /// A captured request of the delivery, as `explain` reads it.
+    #[arg(long, value_name = "FILE", conflicts_with = "delivery")]
+    request: Option<PathBuf>,
+    /// Not supported yet: all deliveries of this time.
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["delivery", "request"], hide = true)]
+    since: Option<String>,
+    /// Not supported yet: of these only the ones of this event.
+    #[arg(long, value_name = "EVENT", requires = "since", hide = true)]
+    event: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Where the sidecar's admin listener is; else `admin` of the configuration.
@@ -53,12 +64,26 @@ enum Probe {
 }
 
 pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
+    let delivery = match (&args.delivery, &args.request) {
+        (Some(delivery), _) => delivery.clone(),
+        (None, Some(file)) => {
+            let key = load(&args.config).and_then(|loaded| explain::key_of(&loaded.settings, &args.source, file));
+            match key {
+                Ok(key) => key.to_text(),
+                Err(exit) => return Ok(exit),
+            }
+        }
+        (None, None) => {
+            complain("error: `--since` is not supported yet: name a delivery, or a `--request`");
+            return Ok(Exit::Usage);
+        }
+    };
     let door = match door(&args.config, args.admin) {
         Ok(door) => door,
         Err(exit) => return Ok(exit),
     };
     let path = format!("/api/v1/sources/{}/forget", args.source);
-    let answer = match door.post(&path, &json!({"delivery": args.delivery})) {
+    let answer = match door.post(&path, &json!({"delivery": delivery})) {
         Ok(answer) => answer,
         Err(error) => return Ok(unreachable(&door, &error)),
     };
@@ -67,6 +92,10 @@ pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     complain(&format!("error: {}", answer.message()));
+    if answer.status == StatusCode::NOT_FOUND && args.request.is_none() {
+        // An id that a signature covers together with the body names no ledger key by itself.
+        complain("a captured request names its delivery too: `--request FILE`");
+    }
     Ok(if answer.status == StatusCode::SERVICE_UNAVAILABLE {
         Exit::Unavailable
     } else {
@@ -95,9 +124,9 @@ pub(super) fn drain(args: &DrainArgs) -> anyhow::Result<Exit> {
 pub(super) fn probe(args: &ProbeArgs) -> anyhow::Result<Exit> {
     let address = match args.health {
         Some(address) => address,
-        None => match load(&args.config) {
-            Ok(loaded) => loaded.settings.health,
-            Err(exit) => return Ok(exit),
+        None => match config::doors::health(&args.config.path(), &Machine) {
+            Ok(address) => address,
+            Err(errors) => return Ok(refused(&errors)),
         },
     };
     let door = local::Door::new(address, None);
@@ -120,12 +149,12 @@ pub(super) fn probe(args: &ProbeArgs) -> anyhow::Result<Exit> {
 
 fn door(config: &ConfigArgs, admin: Option<SocketAddr>) -> Result<local::Door, Exit> {
     // An address alone is enough on loopback; a token stands in the configuration only.
-    if let Some(address) = admin.filter(|address| address.ip().is_loopback()) {
+    if let Some(address) = admin.filter(|address| address.ip().is_loopback() && config.config.is_none()) {
         return Ok(local::Door::new(address, None));
     }
-    let settings = load(config)?.settings;
-    let address = admin.unwrap_or(settings.admin.address);
-    Ok(local::Door::new(address, settings.admin.token))
+    let configured = config::doors::admin(&config.path(), &Machine).map_err(|errors| refused(&errors))?;
+    let address = admin.unwrap_or(configured.address);
+    Ok(local::Door::new(address, configured.token))
 }
 
 fn unreachable(door: &local::Door, error: &anyhow::Error) -> Exit {

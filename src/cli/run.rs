@@ -3,7 +3,7 @@
 use super::{ConfigArgs, Exit, complain, load};
 use crate::{
     boot::{Options, Sidecar, StartError},
-    config::{self, Finding, Loaded, Machine},
+    config::{self, ConfigErrors, Environment, Finding, Loaded, Machine},
     event::{Clock, SystemClock},
     telemetry::{Format, Level, Log, Metrics},
 };
@@ -14,12 +14,13 @@ use std::{io, sync::Arc};
 pub(super) struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How the log is written; text on a terminal, JSON otherwise.
-    #[arg(long, env = "HOOKWARD_LOG", value_name = "FORMAT")]
+    /// How the log is written; else `$HOOKWARD_LOG`, else text on a terminal, JSON otherwise.
+    #[arg(long, value_name = "FORMAT")]
     log: Option<LogFormat>,
-    /// The least important lines that are written.
-    #[arg(long, env = "HOOKWARD_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
-    log_level: Level,
+    /// The least important lines that are written: error, warn, info, debug or trace; else `$HOOKWARD_LOG_LEVEL`, else
+    /// info.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Level>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -30,30 +31,52 @@ enum LogFormat {
     Json,
 }
 
+/// The environment twin of a flag. An empty one counts as unset, as a template that has no value for it leaves it.
+fn twin<T>(flag: Option<T>, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Exit> {
+    let text = Machine.variable(name).filter(|text| !text.is_empty());
+    let (None, Some(text)) = (&flag, text) else {
+        return Ok(flag);
+    };
+    parse(&text.to_string_lossy()).map(Some).map_err(|error| {
+        complain(&format!("error: ${name}: {error}"));
+        Exit::Usage
+    })
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    LogFormat::from_str(text, false).map_err(|_| format!("`{text}` is not a log format: text or json"))
+}
+
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    let flags = twin(args.log, "HOOKWARD_LOG", log_format)
+        .and_then(|log| Ok((log, twin(args.log_level, "HOOKWARD_LOG_LEVEL", str::parse)?)));
+    let (log, log_level) = match flags {
+        Ok((log, level)) => (log, level.unwrap_or(Level::Info)),
+        Err(exit) => return Ok(exit),
+    };
     let Loaded { settings, warnings, .. } = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let format = match args.log {
+    let format = match log {
         Some(LogFormat::Text) => Format::Text,
         Some(LogFormat::Json) => Format::Json,
         None => Format::for_stdout(),
     };
     let sink = Box::new(io::stdout());
-    let log = Log::start(format, args.log_level, sink, clock.clone(), metrics.log_dropped.clone())?;
+    let log = Log::start(format, log_level, sink, clock.clone(), metrics.log_dropped.clone())?;
     tracing::subscriber::set_global_default(log.events())?;
     for warning in warnings.problems() {
         log.message(Level::Warn, &warning.message, &[("at", &place(warning))]);
     }
-    let path = config::locate(args.config.config.as_deref(), &Machine);
+    let path = args.config.path();
     let reload = move || {
         let loaded = config::load(&path, &Machine);
         loaded
             .map(|loaded| loaded.settings)
-            .map_err(|errors| errors.render(false))
+            .map_err(|errors| in_one_line(&errors))
     };
     let options = Options {
         clock,
@@ -83,6 +106,16 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     log.message(Level::Info, "stopped", &[("cut", &cut)]);
     log.flush();
     Ok(if cut == 0 { Exit::Fine } else { Exit::Finding })
+}
+
+/// What is wrong with a configuration, for the log: the first problems are all that fits.
+fn in_one_line(errors: &ConfigErrors) -> String {
+    let said = |problem: &Finding| match &problem.hint {
+        Some(hint) => format!("{}: {}; {hint}", place(problem), problem.message),
+        None => format!("{}: {}", place(problem), problem.message),
+    };
+    let lines: Vec<String> = errors.problems().iter().map(said).collect();
+    lines.join("; ")
 }
 
 /// `file:line:column`, as editors and terminals link it.

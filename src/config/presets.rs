@@ -1,7 +1,5 @@
 //! What the configuration asks of the presets; a seam, so that a test can bring its own.
 
-use serde_json::Value;
-
 use crate::provider::{self, Facts, KeyText, Options, Preset, Problem, Provider};
 
 /// Presets by name, and the judgement of what a source makes of one.
@@ -17,29 +15,14 @@ pub trait Presets {
         Provider::compile(preset, options).map(|provider| provider.facts().clone())
     }
 
-    /// Does the signature cover a place (`header:X`, `json:/ptr`)? `verify` is the scheme where it is written inline.
-    ///
-    /// A bare token or nothing covers no place. A header is covered where a template names it; of a preset that is known
-    /// only to the preset, so there a header counts as not covered.
-    fn signs(&self, verify: Option<&Value>, facts: &Facts, place: &str) -> bool {
-        let proof_itself = !facts.credential_headers.is_empty() || !facts.credential_query.is_empty();
-        if proof_itself || !facts.needs_secrets {
-            return false;
-        }
-        let templates: Vec<&str> = match verify.map(|verify| &verify["signed"]) {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-            // Where it is not said, the body is what is signed.
-            _ => vec!["{body}"],
+    /// Does the signature of a preset, compiled with a source's options, cover a place (`header:X`, `json:/ptr`)?
+    fn signs(&self, preset: &Preset, options: &Options, place: &str) -> bool {
+        // Whatever is read there later: of an id the provider derives it.
+        let options = Options {
+            id: Some(vec![place.to_owned()]),
+            ..options.clone()
         };
-        let covers = |template: &str| match place.split_once(':') {
-            Some(("header", name)) => template
-                .to_ascii_lowercase()
-                .contains(&format!("{{header.{}}}", name.to_ascii_lowercase())),
-            Some(("json", pointer)) => template.contains("{body}") || template.contains(&format!("{{json.{pointer}}}")),
-            _ => false,
-        };
-        templates.iter().all(|template| covers(template))
+        Provider::compile(preset, &options).is_ok_and(|provider| provider.signs_id())
     }
 
     /// Every problem of a source's secrets (`at` is `/0`, `/1`, …).

@@ -3,6 +3,7 @@
 mod defaults;
 mod destination;
 mod front;
+mod keyring;
 mod ledger;
 mod limits;
 mod options;

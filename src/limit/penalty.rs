@@ -8,7 +8,7 @@
 use super::{
     Limited, PenaltySpec,
     gcra::Gcra,
-    prefix::{Prefix, is_private},
+    prefix::Prefix,
     table::{Found, Table, Tag},
 };
 use crate::event::{Monotonic, SourceName};
@@ -29,7 +29,6 @@ const SHARED: usize = 64;
 pub struct Penalties {
     client: Gcra,
     wide: Gcra,
-    exempt_private: bool,
     tables: Arc<Tables>,
 }
 
@@ -40,14 +39,12 @@ struct Tables {
 }
 
 impl Penalties {
-    /// Without a failure. `exempt_private`: no `client_ip.trust` is configured, so a private or loopback peer may be a
-    /// load balancer in front of everybody, and is never penalized.
-    pub fn new(spec: PenaltySpec, exempt_private: bool) -> Self {
+    /// Without a failure. Nobody is exempt here: whoever may be a load balancer in front of everybody is not asked about.
+    pub fn new(spec: PenaltySpec) -> Self {
         let client = Gcra::new(spec.rate, spec.burst);
         Self {
             client,
             wide: client.widened(WIDER),
-            exempt_private,
             tables: Arc::new(Tables {
                 failures: Table::new(PLACES),
                 untracked: Table::new(SHARED),
@@ -58,19 +55,16 @@ impl Penalties {
 
     /// The same clients under another setting, after a reload.
     #[must_use]
-    pub fn retuned(&self, spec: PenaltySpec, exempt_private: bool) -> Self {
+    pub fn retuned(&self, spec: PenaltySpec) -> Self {
         Self {
             tables: self.tables.clone(),
-            ..Self::new(spec, exempt_private)
+            ..Self::new(spec)
         }
     }
 
     /// Must this client wait before its next request to this source is looked at? `pressure`: `in_flight` or
     /// `buffered_bytes` are over half.
     pub fn check(&self, client: IpAddr, source: &SourceName, now: Monotonic, pressure: bool) -> Option<Limited> {
-        if self.is_exempt(client) {
-            return None;
-        }
         let prefix = Prefix::of(client);
         let failures = &self.tables.failures;
         let waits = |prefix: Prefix, gcra: Gcra| match failures.look(failures.tag((source, prefix)), now) {
@@ -90,7 +84,7 @@ impl Penalties {
     /// Counts a failed verification (the outcome `unverified`, nothing else).
     pub fn charge(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
         let prefix = Prefix::of(client);
-        if self.is_exempt(client) || self.is_pardoned(prefix, source, now) {
+        if self.is_pardoned(prefix, source, now) {
             return;
         }
         let failures = &self.tables.failures;
@@ -111,9 +105,6 @@ impl Penalties {
 
     /// Remembers that this client verified for this source: for 24 h it is not penalized there.
     pub fn pardon(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
-        if self.is_exempt(client) {
-            return;
-        }
         let pardons = &self.tables.pardons;
         let tag = pardons.tag((source, Prefix::of(client)));
         let until = now.plus(PARDON);
@@ -124,10 +115,6 @@ impl Penalties {
                 pardons.change(tag, now, true, |_| Some((until, ())));
             }
         }
-    }
-
-    fn is_exempt(&self, client: IpAddr) -> bool {
-        self.exempt_private && is_private(client)
     }
 
     fn is_pardoned(&self, prefix: Prefix, source: &SourceName, now: Monotonic) -> bool {

@@ -62,7 +62,7 @@ fn headers(
     if let Some(reason) = &source.unavailable {
         return Err(Ending::new(Outcome::Overloaded, reason.clone()).with_retry_after(30));
     }
-    if let Some(penalties) = &shared.penalties
+    if let Some(penalties) = shared.penalties_of(client)
         && let Some(limited) = penalties.check(client.ip, &source.name, trail.arrived, shared.under_pressure())
     {
         return Err(Ending::limited(
@@ -110,7 +110,7 @@ pub(super) fn unverified(
     trail: &Trail,
     refusal: &Refusal,
 ) -> Ending {
-    if let (Refusal::Unverified(_), Some(penalties)) = (refusal, &shared.penalties) {
+    if let (Refusal::Unverified(_), Some(penalties)) = (refusal, shared.penalties_of(client)) {
         penalties.charge(client.ip, &source.name, trail.arrived);
     }
     Ending::refused(refusal)

@@ -27,7 +27,14 @@ pub(super) struct Assembled {
 /// What a request holds of the process's budgets until it is over.
 pub(super) struct Held {
     _in_flight: Share,
-    _buffered: Share,
+    buffered: Option<Share>,
+}
+
+impl Held {
+    /// The body is not needed any more and was dropped: its room is for others.
+    pub(super) fn give_back_body(&mut self) {
+        self.buffered = None;
+    }
 }
 
 pub(super) async fn assemble<B>(
@@ -59,7 +66,7 @@ where
         verifier: admitted.verifier,
         held: Held {
             _in_flight: admitted.in_flight,
-            _buffered: buffered,
+            buffered: Some(buffered),
         },
     })
 }

@@ -24,7 +24,7 @@ pub(super) struct Authentic {
     /// Time that a call to the ledger may take.
     pub ledger_timeout: Duration,
     /// Given back to the process when the last destination has been served.
-    pub _held: Held,
+    pub held: Held,
 }
 
 pub(super) fn authenticate(
@@ -56,7 +56,7 @@ pub(super) fn authenticate(
         Finding::Challenge(answer) => return Err(Ending::challenge(answer)),
         Finding::Authentic(evidence) => *evidence,
     };
-    if let Some(penalties) = &worker.shared.penalties {
+    if let Some(penalties) = worker.shared.penalties_of(&client) {
         penalties.pardon(client.ip, &source.name, trail.arrived);
     }
     observe(&source, &evidence, now);
@@ -64,7 +64,7 @@ pub(super) fn authenticate(
         namespace: &live.namespace,
         source: &source.name,
         key_path: &key_path,
-        ledger: source.replay.is_some(),
+        by_body: source.replay.is_some() && !source.provider.facts().ledger,
     };
     let identity = DeliveryIdentity::of(scope, &evidence, &body, || {
         let mut random = IdentityHasher::new("request");
@@ -81,7 +81,7 @@ pub(super) fn authenticate(
         evidence,
         identity,
         ledger_timeout: live.ledger_timeout,
-        _held: held,
+        held,
     })
 }
 
@@ -102,7 +102,8 @@ fn observe(source: &Source, evidence: &Evidence, now: Timestamp) {
     if let Some(index) = evidence.secret {
         source.meters.secret_used(index);
     }
-    if evidence.events.is_empty() && !source.events.is_empty() {
+    let filters = !source.events.is_empty() || source.routes.iter().any(|route| !route.events.is_empty());
+    if filters && evidence.events.is_empty() {
         source.meters.event_unreadable();
     }
     if let Some(signed_at) = evidence.signed_at {

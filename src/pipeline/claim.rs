@@ -3,9 +3,10 @@
 use super::{Worker, authenticate::Authentic, choose::Chosen};
 use crate::{
     event::{DestinationName, Frames, Monotonic},
+    limit::{LimitSpec, Limited, Repeat},
     provider::preset::NewId,
     replay::{Ask, Boarding, Claim, Decision, Duplicates, Leader, ReplayPolicy, Seen, Unavailable},
-    source::{Ending, Outcome, Trail},
+    source::{Ending, Outcome, Source, Trail},
     telemetry::{Entropy, LedgerOp, entropy},
     upstream::DestinationSpec,
 };
@@ -39,6 +40,18 @@ pub(super) enum Mark {
     /// Its body proves that it may honestly repeat.
     Repeat,
 }
+
+/// What is put to the ledger, and what is known without it.
+struct Case {
+    ask: Ask,
+    policy: ReplayPolicy,
+    /// It was called delivered a moment ago, and has spent its budget of repetitions already.
+    known: bool,
+}
+
+/// How long a delivery that is repeated is known without the ledger. Only its budget is: whether it is still delivered
+/// the ledger alone can say, because another replica may have been told to forget it.
+const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// How a single flight ends for those that wait for it.
 #[derive(Clone)]
@@ -86,19 +99,24 @@ pub(super) async fn claim(worker: &Worker, mut chosen: Chosen, trail: &mut Trail
             leader: None,
         });
     };
-    let ask = ask(&chosen, policy, trail);
-    match worker.shared.flights.board(ask.key) {
-        Boarding::Lead(leader) => lead(worker, chosen, policy, ask, leader, trail).await,
+    let case = Case {
+        ask: ask(&chosen, policy, trail),
+        policy,
+        known: is_known(worker, &chosen.authentic, trail)?,
+    };
+    match worker.shared.flights.board(case.ask.key) {
+        Boarding::Lead(leader) => lead(worker, chosen, case, leader, trail).await,
         Boarding::Join(joiner) => {
             // A joiner needs the answer only: its body goes at once.
             chosen.authentic.body = Frames::default();
+            chosen.authentic.held.give_back_body();
             let patience = time_for_answer(&chosen, trail);
             let landing = tokio::time::timeout(patience, joiner.answer()).await;
             // It waited for destinations, not for us.
             trail.upstream = Some(trail.elapsed());
             match landing {
                 Ok(Some(Landing::Answer(ending))) => Err(ending),
-                Ok(Some(Landing::SeenBefore)) => Err(judge_joiner(worker, &chosen, policy, ask, trail).await),
+                Ok(Some(Landing::SeenBefore)) => Err(judge_joiner(worker, &chosen, case, trail).await),
                 Ok(None) | Err(_) => Err(in_flight(Duration::from_secs(1))),
             }
         }
@@ -109,12 +127,11 @@ pub(super) async fn claim(worker: &Worker, mut chosen: Chosen, trail: &mut Trail
 async fn lead(
     worker: &Worker,
     chosen: Chosen,
-    policy: ReplayPolicy,
-    ask: Ask,
+    case: Case,
     leader: Leader<Landing>,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
-    match put(worker, ask, &chosen).await {
+    match put(worker, case.ask.clone(), &chosen).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
             let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
@@ -123,7 +140,7 @@ async fn lead(
         Ok(Decision::Busy { left }) => Err(in_flight(left)),
         Ok(Decision::Done(seen)) => {
             leader.land(&Landing::SeenBefore);
-            let mark = Some(judge(worker, &chosen.authentic, policy, seen, trail)?);
+            let mark = Some(judge(worker, &chosen.authentic, &case, seen, trail)?);
             let attempt = seen.attempts.max(1);
             trail.attempt = Some(attempt);
             let hold = Hold::Unguarded { attempt, mark };
@@ -139,9 +156,9 @@ async fn lead(
 
 /// A joiner whose leader found the delivery done is judged by its own signature and id. Its body is gone: in the rare
 /// case that it is to be forwarded, it is asked to come again.
-async fn judge_joiner(worker: &Worker, chosen: &Chosen, policy: ReplayPolicy, ask: Ask, trail: &Trail) -> Ending {
-    match put(worker, ask, chosen).await {
-        Ok(Decision::Done(seen)) => judge(worker, &chosen.authentic, policy, seen, trail)
+async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trail) -> Ending {
+    match put(worker, case.ask.clone(), chosen).await {
+        Ok(Decision::Done(seen)) => judge(worker, &chosen.authentic, &case, seen, trail)
             .map_or_else(|ending| ending, |_| in_flight(Duration::from_secs(1))),
         Ok(Decision::Claimed(claim)) => {
             claim.release().await;
@@ -164,29 +181,36 @@ async fn put(worker: &Worker, ask: Ask, chosen: &Chosen) -> Result<Decision, Una
     decision
 }
 
-/// What a delivered record means for this attempt: an ending, or a reason to forward it all the same.
-fn judge(
-    worker: &Worker,
-    authentic: &Authentic,
-    policy: ReplayPolicy,
-    seen: Seen,
-    trail: &Trail,
-) -> Result<Mark, Ending> {
-    let source = &authentic.source;
-    let limit = source.limiter.as_ref().map(|limiter| limiter.spec());
-    let spent = worker
+/// Was this delivery called delivered a moment ago? Then its budget is asked before the ledger is: whoever captured one
+/// request cannot make Redis work with it.
+fn is_known(worker: &Worker, authentic: &Authentic, trail: &Trail) -> Result<bool, Ending> {
+    let (key, source) = (&authentic.identity.key, &authentic.source);
+    match worker
         .shared
         .repeats
-        .spend(&authentic.identity.key, &source.name, limit, trail.arrived);
-    if let Err(limited) = spent {
-        let reason = "delivered before, and repeated too often";
-        return Err(Ending::limited(Outcome::RateLimited, reason, &limited));
+        .ask(key, &source.name, limit(source), trail.arrived)
+    {
+        Repeat::Unknown => Ok(false),
+        Repeat::Delivered(()) => Ok(true),
+        Repeat::Limited(limited) => Err(repeated_too_often(&limited)),
+    }
+}
+
+/// What a delivered record means for this attempt: an ending, or a reason to forward it all the same.
+fn judge(worker: &Worker, authentic: &Authentic, case: &Case, seen: Seen, trail: &Trail) -> Result<Mark, Ending> {
+    let source = &authentic.source;
+    if !case.known {
+        let (key, repeats) = (&authentic.identity.key, &worker.shared.repeats);
+        repeats.learn(key, (), REMEMBERED, trail.arrived);
+        repeats
+            .spend(key, &source.name, limit(source), trail.arrived)
+            .map_err(|limited| repeated_too_often(&limited))?;
     }
     let facts = source.provider.facts();
     if !seen.same_id && authentic.evidence.repeatable {
         return Ok(Mark::Repeat);
     }
-    match policy.duplicates {
+    match case.policy.duplicates {
         Duplicates::Forward => return Ok(Mark::Duplicate),
         Duplicates::Reject => return Err(Ending::new(Outcome::Replayed, "delivered before; duplicates: reject")),
         Duplicates::Acknowledge => {}
@@ -200,6 +224,15 @@ fn judge(
         return Err(Ending::new(Outcome::Conflict, reason));
     }
     Err(Ending::new(Outcome::Duplicate, "delivered before"))
+}
+
+fn limit(source: &Source) -> Option<&LimitSpec> {
+    source.limiter.as_ref().map(|limiter| limiter.spec())
+}
+
+fn repeated_too_often(limited: &Limited) -> Ending {
+    let reason = "delivered before, and repeated too often";
+    Ending::limited(Outcome::RateLimited, reason, limited)
 }
 
 fn ask(chosen: &Chosen, policy: ReplayPolicy, trail: &Trail) -> Ask {

@@ -5,17 +5,18 @@ use super::{
     authenticate::Authentic,
     choose::{Chosen, Target},
     claim::{Claimed, Hold, Landing, Mark, time_for},
+    origin,
     spend::Cleared,
 };
 use crate::{
-    event::{Client, DestinationName, Frames, Timestamp},
+    event::{DestinationName, Frames, Timestamp},
     replay::Witness,
     source::{Body, Ending, Outcome, Trail},
     telemetry::{DeliveryResult, LedgerOp, RequestId, TraceParent},
     upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, compose},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode};
 use std::{sync::Arc, time::Duration};
 
 /// What goes out: the request as it came in, and what is attested of it. Shared by all its destinations.
@@ -55,6 +56,7 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
         required,
         optional,
     } = chosen;
+    let several = required.len() + optional.len() > 1;
     let names: Vec<DestinationName> = required.iter().map(|target| target.to.name.clone()).collect();
     let pending = |targets: Vec<Target>| -> Vec<(Target, Duration)> {
         let targets = targets
@@ -91,7 +93,7 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
     let handovers = send_all(worker, &parcel, witness.as_ref(), required).await;
     trail.upstream = Some(clock.monotonic().since(begun));
     settle(worker, hold, &handovers, &names).await;
-    let ending = conclude(worker, &handovers, names.len());
+    let ending = conclude(worker, &handovers, several);
     if ending.outcome == Outcome::Delivered {
         parcel.authentic.source.meters.delivered(clock.wall());
     }
@@ -174,6 +176,7 @@ impl Parcel {
         } = &*self.authentic;
         let facts = source.provider.facts();
         let text = |text: &str| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let host = origin::host(head);
         let passage = Passage {
             source: &source.name,
             provider: &source.provider_name,
@@ -186,8 +189,9 @@ impl Parcel {
             repeat: self.mark == Some(Mark::Repeat),
             duplicate: self.mark == Some(Mark::Duplicate),
             forwarded_for: text(&client.forwarded_for()),
-            proto: proto(head, client),
-            host: head.headers.get(http::header::HOST).cloned(),
+            proto: origin::proto(head, client),
+            forwarded_host: origin::forwarded_host(head, client).or_else(|| host.clone()),
+            host,
             request_id: self.request_id.to_header(),
             traceparent: self.traceparent.value().clone(),
             credential_headers: &facts.credential_headers,
@@ -196,15 +200,6 @@ impl Parcel {
         };
         let body: &Frames = body;
         compose(head, body, &passage, to)
-    }
-}
-
-/// The scheme that the sender used, as far as a trusted hop says so; our own listener speaks plain HTTP.
-fn proto(head: &Parts, client: &Client) -> &'static str {
-    let stated = head.headers.get("x-forwarded-proto").filter(|_| client.peer_trusted);
-    match stated.map(HeaderValue::as_bytes) {
-        Some(b"https") => "https",
-        _ => "http",
     }
 }
 
@@ -249,12 +244,13 @@ async fn release(hold: Hold) {
     }
 }
 
-/// The sender's answer: of several failures the first in configured order, else the first success.
-fn conclude(worker: &Worker, handovers: &[Handover], required: usize) -> Ending {
+/// The sender's answer: of several failures the first in configured order, else the first success. `several`: the event
+/// is for more than one destination, optional ones included, so that no single app's refusal is the sender's answer.
+fn conclude(worker: &Worker, handovers: &[Handover], several: bool) -> Ending {
     for handover in handovers {
         match &handover.result {
             Ok(reply) if reply.status.is_success() => {}
-            Ok(reply) => return failed(reply, &handover.target.to, required),
+            Ok(reply) => return failed(reply, &handover.target.to, several),
             Err(error) => return unanswered(worker, error),
         }
     }
@@ -269,10 +265,10 @@ fn conclude(worker: &Worker, handovers: &[Handover], required: usize) -> Ending 
     ending
 }
 
-fn failed(reply: &Reply, to: &DestinationSpec, required: usize) -> Ending {
+fn failed(reply: &Reply, to: &DestinationSpec, several: bool) -> Ending {
     let reason = format!("{} answered {}", to.name, reply.status.as_u16());
     let refused = reply.status.is_client_error() || reply.status.is_server_error();
-    if required > 1 || !refused {
+    if several || !refused {
         return Ending::new(Outcome::UpstreamFailed, reason);
     }
     let status = to

@@ -35,11 +35,10 @@ impl Pipeline {
         trail.end(&Ending::new(outcome, reason));
     }
 
-    /// The grace is over: a request that is not answered yet is told to come again. Its trail reports what becomes of it.
+    /// There is no way to serve this request here and now: its sender is told to come again.
     pub fn turn_away(&self) -> Response<AnswerBody> {
         let request_id = entropy(Entropy::request_id);
-        let ending = Ending::new(Outcome::Overloaded, "").with_retry_after(1).closing();
-        render(ending, request_id.as_str(), None)
+        render(turned_away(""), request_id.as_str(), None)
     }
 
     /// Answers a request that the gate refused: counted for the source "".
@@ -53,6 +52,11 @@ impl Pipeline {
         };
         respond(ending.closing(), Box::new(trail))
     }
+}
+
+/// 503: the sender should come again, to another replica.
+pub(super) fn turned_away(reason: &'static str) -> Ending {
+    Ending::new(Outcome::Overloaded, reason).with_retry_after(1).closing()
 }
 
 pub(super) fn respond(ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {

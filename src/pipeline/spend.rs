@@ -1,5 +1,5 @@
 //! The source's rate limit: only a delivery that the ledger has not seen spends it, so it stands behind the claim and
-//! gives the claim back when it says no.
+//! gives the claim back when it says no. Retries and repetitions have the budget of repetitions.
 
 use super::{
     Shared,
@@ -8,17 +8,20 @@ use super::{
 };
 use crate::{
     limit::{LimitKey, Limited, Per, SourceLimiter},
-    source::{Ending, Outcome},
+    source::{Ending, Outcome, Trail},
 };
 use http::StatusCode;
 
 /// A delivery that is claimed and within its limits.
 pub(super) struct Cleared(pub Claimed);
 
-pub(super) async fn spend(shared: &Shared, claimed: Claimed) -> Result<Cleared, Ending> {
+pub(super) async fn spend(shared: &Shared, claimed: Claimed, trail: &Trail) -> Result<Cleared, Ending> {
     let Some(limiter) = claimed.chosen.authentic.source.limiter.clone() else {
         return Ok(Cleared(claimed));
     };
+    if is_known(shared, &limiter, &claimed, trail) {
+        return Ok(Cleared(claimed));
+    }
     let Err(over) = check(&limiter, &claimed.chosen, shared.under_pressure()) else {
         return Ok(Cleared(claimed));
     };
@@ -33,6 +36,23 @@ pub(super) async fn spend(shared: &Shared, claimed: Claimed) -> Result<Cleared, 
         leader.land(&Landing::Answer(ending.clone()));
     }
     Err(ending)
+}
+
+/// Has the ledger seen this delivery before, so that it spends nothing of the source's limit? A retry that comes faster
+/// than the budget of repetitions allows is no longer told from a new delivery: one captured request of a delivery that
+/// keeps failing must not become a flood.
+fn is_known(shared: &Shared, limiter: &SourceLimiter, claimed: &Claimed, trail: &Trail) -> bool {
+    let authentic = &claimed.chosen.authentic;
+    match &claimed.hold {
+        // Spent where the ledger said `done`.
+        Hold::Unguarded { mark, .. } => mark.is_some(),
+        Hold::Claim(claim) if claim.attempt() > 1 => {
+            let (key, source) = (&authentic.identity.key, &authentic.source.name);
+            let spent = shared.repeats.spend(key, source, Some(limiter.spec()), trail.arrived);
+            spent.is_ok()
+        }
+        Hold::Claim(_) => false,
+    }
 }
 
 fn check(limiter: &SourceLimiter, chosen: &Chosen, pressure: bool) -> Result<(), Limited> {

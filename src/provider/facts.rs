@@ -36,6 +36,8 @@ pub struct Facts {
     pub signs_time: bool,
     /// Is each attempt freshly signed, documented so?
     pub resigns: bool,
+    /// How long retries go on that are known to keep their first timestamp; `None`: none are known to.
+    pub stale_retries: Option<Duration>,
     /// How long to remember a delivery.
     pub keep: Option<Duration>,
     /// Does it retry by itself?
@@ -132,7 +134,8 @@ impl Facts {
             max_body: preset.max_body.map(|size| size.0),
             tolerance: plan.time.as_ref().and_then(|time| time.window),
             signs_time: plan.time.is_some(),
-            resigns: preset.retries.resigns,
+            resigns: preset.retries.resigns == Some(true),
+            stale_retries: stale_retries(preset),
             keep: preset.retries.keep.map(|span| span.0),
             automatic_retries: preset.retries.automatic.unwrap_or(true),
             deadline: preset.retries.deadline.map(|span| span.0),
@@ -196,6 +199,18 @@ impl Preset {
             samples: self.samples.iter().map(|sample| sample.event.clone()).collect(),
         }
     }
+}
+
+/// A guess is no reason to warn anybody: what the preset lists as unverified does not count.
+fn stale_retries(preset: &Preset) -> Option<Duration> {
+    let known = |fact: &str| {
+        let doubted = |one: &String| one == "retries" || *one == format!("retries.{fact}");
+        !preset.unverified.iter().any(doubted)
+    };
+    let retries = &preset.retries;
+    let keeps_its_time = retries.resigns == Some(false) && retries.automatic != Some(false);
+    let horizon = retries.keep.map(|span| span.0);
+    horizon.filter(|_| keeps_its_time && known("resigns") && known("keep"))
 }
 
 /// The window in force: the source's, else the preset's, else the default.

@@ -97,13 +97,16 @@ fn events(plan: &Plan, scene: &Scene<'_>) -> Result<Vec<EventName>, Refusal> {
     for field in &plan.event {
         if let (Place::Json(slot), Some(picks)) = (&field.place, scene.json) {
             let slot = picks.slot(*slot);
+            let mut unreadable = slot.cut;
             for value in slot.values() {
-                let name = value.text().and_then(|text| EventName::parse(&text));
-                if let Some(name) = name.filter(|name| !events.contains(name)) {
-                    events.push(name);
+                match value.text().and_then(|text| EventName::parse(&text)) {
+                    Some(name) if !events.contains(&name) => events.push(name),
+                    Some(_) => {}
+                    // Somebody may want the very element that cannot be read.
+                    None => unreadable |= field.is_of_a_batch(),
                 }
             }
-            if slot.cut || events.len() > MAX_EVENTS {
+            if unreadable || events.len() > MAX_EVENTS {
                 return Ok(Vec::new());
             }
         } else {

@@ -185,8 +185,9 @@ pub struct EventRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retries {
-    /// Is every attempt freshly signed? Only where the provider documents it.
-    pub resigns: bool,
+    /// Is every attempt freshly signed (only where the provider documents it), or does it keep its first timestamp?
+    /// Absent: nobody knows.
+    pub resigns: Option<bool>,
     /// How long a delivery must be remembered.
     pub keep: Option<Span>,
     /// Does it retry by itself? Yes where absent.

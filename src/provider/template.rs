@@ -8,15 +8,15 @@ use super::{
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-/// A compiled template.
-#[derive(Clone, Debug, Default)]
+/// A compiled template. No `Debug`: what stands in a literal may be a setting that nobody else may know.
+#[derive(Clone, Default)]
 pub struct Template {
     /// Its pieces, in order.
     pub pieces: Vec<Piece>,
 }
 
 /// A piece of a template.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Piece {
     /// Bytes as they stand.
     Literal(Vec<u8>),
@@ -83,7 +83,8 @@ impl Template {
                     }
                     _ => {
                         return Err(format!(
-                            "`{{{name}}}` is not a place: see the list in the documentation of `signed`"
+                            "`{{{name}}}` is not a place: these are `{{body}}`, `{{timestamp}}`, `{{header.NAME}}`, `{{json./POINTER}}`, \
+                             `{{form.NAME}}`, `{{query.NAME}}`, `{{method}}`, `{{url}}`, `{{config.NAME}}`"
                         ));
                     }
                 },

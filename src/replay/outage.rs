@@ -1,6 +1,6 @@
 //! What the workers of one process share of the ledger, and the way back after an outage of Redis.
 
-use super::{Ledger, MemoryLedger, RedisLedger, Replay, Settlement, redis::Owed};
+use super::{Ledger, MemoryLedger, RedisLedger, Replay, Settlement, Unavailable, redis::Owed};
 use crate::{
     event::Clock,
     store::{Breaker, Store, Target, TargetError},
@@ -21,7 +21,10 @@ use tokio::{
 
 /// Redis is looked for this often while it is out.
 const PROBE: Duration = Duration::from_millis(250);
-/// Records whose time is over are dropped this often, and write-back that failed is tried again.
+/// Redis is asked this often whether it is there, while requests may not come by to find out: `/readyz` and
+/// `hookward_ledger_up` must not call it up because nobody needed it.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Records whose time is over are dropped this often.
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long an old connection may stay silent before it is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -164,7 +167,7 @@ impl Recovery {
                 tokio::join!(
                     watch(&shared, &redis),
                     settle_debts(&redis, debts),
-                    tend(&shared, &redis)
+                    sweep(&shared.local)
                 );
             }
         }
@@ -178,32 +181,50 @@ async fn sweep(local: &MemoryLedger) {
     }
 }
 
+/// Returns when Redis is out, found by requests or, where there are none, by asking. While it is there it is told the
+/// successes that no outage explains: one settlement timed out, and the breaker stayed closed.
+async fn lost(local: &MemoryLedger, redis: &RedisLedger) {
+    let asking = async {
+        loop {
+            let pause = if redis.heartbeat().await.is_ok() {
+                write_back(local, redis).await;
+                HEARTBEAT
+            } else {
+                PROBE
+            };
+            sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        () = redis.store().breaker().opened() => {}
+        () = asking => {}
+    }
+}
+
 /// Looks for Redis from the moment the breaker opens.
 async fn watch(shared: &Replays, redis: &RedisLedger) {
     let breaker = redis.store().breaker();
     loop {
-        breaker.opened().await;
+        lost(&shared.local, redis).await;
         let mut ticks = interval(PROBE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = false;
         loop {
             ticks.tick().await;
-            if redis.probe().await.is_ok() {
-                break;
+            match redis.probe().await {
+                Ok(()) => break,
+                Err(Unavailable { reason }) if !told => {
+                    tracing::warn!(%reason, "Redis does not answer: on_outage decides");
+                    told = true;
+                }
+                Err(_) => {}
             }
+        }
+        if told {
+            tracing::info!("Redis answers again");
         }
         breaker.close();
         write_back(&shared.local, redis).await;
-    }
-}
-
-/// Successes that no outage explains: one settlement timed out, and the breaker stayed closed.
-async fn tend(shared: &Replays, redis: &RedisLedger) {
-    loop {
-        sleep(SWEEP).await;
-        shared.local.sweep();
-        if redis.store().breaker().is_closed() {
-            write_back(&shared.local, redis).await;
-        }
     }
 }
 

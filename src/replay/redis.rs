@@ -18,6 +18,10 @@ static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("set
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
+static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
+
+/// A record that is no delivery's.
+const PROBED: &[u8] = b"hw:{probe}";
 
 /// What Redis has yet to be told, by whoever has the time.
 pub enum Owed {
@@ -112,15 +116,13 @@ impl RedisLedger {
 
     /// Does Redis do what a claim needs (scripts, writes, memory)? Asked past the breaker.
     pub async fn probe(&self) -> Result<(), Unavailable> {
-        // Always the same owner, so that it is granted to every replica that asks.
-        let args = [
-            Arg::Bytes(b"probe"),
-            Arg::Number(1),
-            Arg::Number(1000),
-            Arg::Bytes(b""),
-            Arg::Bytes(b""),
-        ];
-        self.store.probe(&CLAIM, b"hw:{probe}", &args, Repeat::Once).await?;
+        self.store.probe(&PROBE, PROBED, &[], Repeat::Once).await?;
+        Ok(())
+    }
+
+    /// The same question, and the breaker learns of the answer.
+    pub async fn heartbeat(&self) -> Result<(), Unavailable> {
+        self.store.run(&PROBE, PROBED, &[], Repeat::Once).await?;
         Ok(())
     }
 

@@ -1,12 +1,17 @@
 //! One worker's accept loop, and its end: drain, close what is idle, cut what is left.
 
 use super::{
-    App, Drained, Timeouts, connection,
+    App, Drained, Timeouts,
+    connection::{self, DRAIN_BYTES},
     deadlines::Deadlines,
     occupancy::{Occupancy, Place},
     shutdown::Shutdown,
 };
-use hyper::server::conn::{http1, http2};
+use http_body_util::BodyExt;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use std::{
     convert::Infallible,
     future::Future,
@@ -43,10 +48,16 @@ pub(super) struct Worker {
     tasks: TaskTracker,
     cut: CancellationToken,
     cut_requests: AtomicUsize,
+    parting: Duration,
 }
 
 impl Worker {
-    pub(super) fn new(deadlines: Arc<Deadlines>, occupancy: Arc<Occupancy>, shutdown: Shutdown) -> Arc<Self> {
+    pub(super) fn new(
+        deadlines: Arc<Deadlines>,
+        timeouts: &Timeouts,
+        occupancy: Arc<Occupancy>,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let mut http1 = http1::Builder::new();
         // Not `pipeline_flush`: with it hyper keeps an answer back for as long as bytes of a next request lie in its
@@ -77,6 +88,7 @@ impl Worker {
             tasks,
             cut,
             cut_requests: AtomicUsize::new(0),
+            parting: timeouts.parting,
         })
     }
 
@@ -130,6 +142,32 @@ impl Worker {
         })
     }
 
+    /// HTTP/2: nobody reads the rest of this body, but a stream that is reset as soon as it is answered takes the answer
+    /// with it at a sender that is still sending (curl, for one). It is drained a bounded amount and held a bounded time.
+    pub(super) fn linger(&self, mut body: Incoming) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let (cut, parting) = (self.cut.clone(), self.parting);
+        self.tasks.spawn(async move {
+            let drained = async {
+                let mut left = DRAIN_BYTES;
+                while let Some(Ok(frame)) = body.frame().await {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+                    if left == 0 {
+                        // What its window allows may still come; it is held, not read.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = drained => {}
+                () = tokio::time::sleep(parting) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
     /// A request was not answered before the grace was over.
     pub(super) fn count_cut(&self) {
         self.cut_requests.fetch_add(1, Relaxed);
@@ -180,6 +218,7 @@ impl Worker {
     /// The grace is over: tells whoever works on an answer, gives the answers `parting` to get out, ends the rest.
     async fn cut(&self, parting: Duration) {
         self.shutdown.end_grace();
+        self.deadlines.close_idle();
         self.tasks.close();
         if tokio::time::timeout(parting, self.tasks.wait()).await.is_err() {
             self.deadlines.cut();

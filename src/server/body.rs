@@ -1,6 +1,6 @@
 //! A request's body as the app reads it: data frames only, and errors that say whose fault they are.
 
-use super::watch::Watch;
+use super::{accept::Worker, watch::Watch};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -15,11 +15,19 @@ use std::{
 /// The body of one request. Trailers are dropped: nothing in them is ever believed or forwarded. With
 /// `Expect: 100-continue` the sender is told to go on when this is polled first, and not before.
 pub struct RequestBody {
-    incoming: Incoming,
-    /// HTTP/1.1: where the connection learns whether it may be used again. HTTP/2 has a stream for each body.
-    watch: Option<Arc<Watch>>,
+    /// Always there, until this is dropped.
+    incoming: Option<Incoming>,
+    carrier: Carrier,
     ended: bool,
     waits_for_continue: bool,
+}
+
+/// What has to know when a body is not wanted.
+pub(super) enum Carrier {
+    /// HTTP/1.1: the connection, which learns here whether it may be used again.
+    Connection(Arc<Watch>),
+    /// HTTP/2: a stream of its own. The worker lets it linger.
+    Stream(Arc<Worker>),
 }
 
 /// Why a body ended before its end.
@@ -34,18 +42,18 @@ pub enum BodyError {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, watch: Option<Arc<Watch>>, waits_for_continue: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, carrier: Carrier, waits_for_continue: bool) -> Self {
         Self {
             ended: incoming.is_end_stream(),
-            incoming,
-            watch,
+            incoming: Some(incoming),
+            carrier,
             waits_for_continue,
         }
     }
 
     fn end(&mut self) {
         self.ended = true;
-        if let Some(watch) = &self.watch {
+        if let Carrier::Connection(watch) = &self.carrier {
             watch.body_ends();
         }
     }
@@ -56,12 +64,13 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.ended {
+        let ended = self.ended;
+        let Some(incoming) = self.incoming.as_mut().filter(|_| !ended) else {
             return Poll::Ready(None);
-        }
-        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+        };
+        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
             Some(Ok(frame)) if frame.is_data() => {
-                if self.incoming.is_end_stream() {
+                if incoming.is_end_stream() {
                     self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -84,20 +93,28 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.ended {
-            SizeHint::with_exact(0)
-        } else {
-            self.incoming.size_hint()
+        match &self.incoming {
+            Some(incoming) if !self.ended => incoming.size_hint(),
+            _ => SizeHint::with_exact(0),
         }
     }
 }
 
 impl Drop for RequestBody {
     /// A short body that the app did not want has mostly arrived with the head: then the connection can be kept, and a
-    /// flood of refused requests does not become a flood of new connections.
+    /// flood of refused requests does not become a flood of new connections. An unfinished stream lingers.
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Carrier::Stream(worker) = &self.carrier {
+            if let Some(incoming) = self.incoming.take() {
+                worker.linger(incoming);
+            }
+            return;
+        }
         // Polling would ask a waiting sender to send what nobody wants.
-        if self.ended || self.watch.is_none() || self.waits_for_continue {
+        if self.waits_for_continue {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());

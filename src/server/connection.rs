@@ -27,8 +27,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for what comes with the first read: mostly the whole first head.
 const SNIFF_BYTES: usize = 4096;
-/// How much is drained after an answer so that it arrives instead of a reset.
-const DRAIN_BYTES: usize = 64 * 1024;
+/// How much is drained after an answer so that it arrives instead of a reset: twice the built-in `max_body`, so that an
+/// honest sender whose body is somewhat too large gets to its end and reads its 413.
+pub(super) const DRAIN_BYTES: usize = 2 * 1024 * 1024;
 
 /// Serves one connection and tells the app how it ended.
 pub(super) async fn serve<A: App, S>(stream: S, peer: SocketAddr, app: A, worker: Arc<Worker>)
@@ -203,7 +204,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, watched: &Watche
             stream.write_all(&answer).await?;
         }
         stream.shutdown().await?;
-        let mut drain = vec![0; 4096];
+        let mut drain = vec![0; 16 * 1024];
         let mut left = DRAIN_BYTES;
         while left > 0 {
             match stream.read(&mut drain).await? {

@@ -1,6 +1,6 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
-use super::{App, RequestBody, accept::Worker, gate, watch::Watch};
+use super::{App, RequestBody, accept::Worker, body::Carrier, gate, watch::Watch};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
@@ -39,8 +39,12 @@ impl<A: App> Desk<A> {
         let (head, incoming) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
-        let watch = (!http2).then(|| Arc::clone(&self.watch));
-        let body = RequestBody::new(incoming, watch, waits_for_continue);
+        let carrier = if http2 {
+            Carrier::Stream(Arc::clone(&self.worker))
+        } else {
+            Carrier::Connection(Arc::clone(&self.watch))
+        };
+        let body = RequestBody::new(incoming, carrier, waits_for_continue);
         let (mut response, refused) = match gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())) {
             Ok(()) => {
                 let _in_flight = InFlight::enter(&self.worker);

@@ -158,7 +158,7 @@ impl House {
         for listener in listeners {
             let own = Deadlines::new(&timeouts, Arc::clone(&occupancy));
             deadlines.push(Arc::clone(&own));
-            let worker = Worker::new(own, Arc::clone(&occupancy), app.shutdown.clone());
+            let worker = Worker::new(own, &timeouts, Arc::clone(&occupancy), app.shutdown.clone());
             let (app, ready) = (app.clone(), ready.clone());
             threads.push(std::thread::spawn(move || {
                 runtime().block_on(async move {

@@ -6,6 +6,7 @@ use crate::{
     telemetry::{Log, RequestId, RequestRecord, SourceMeters, TraceParent},
 };
 use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Collects what the stages learn; consumed by [`Trail::end`].
 pub struct Trail {
@@ -13,7 +14,10 @@ pub struct Trail {
     log: Log,
     // Meters of the source "": where a request ends before it has one.
     unknown: Arc<SourceMeters>,
+    cut: CancellationToken,
     ended: bool,
+    // Its delivery goes on without the sender.
+    detached: bool,
     /// When the request head had arrived.
     pub arrived: Monotonic,
     /// The same on the wall clock: what signed times are compared with.
@@ -47,6 +51,8 @@ pub struct Observers {
     pub log: Log,
     /// Meters of the source "".
     pub unknown: Arc<SourceMeters>,
+    /// The grace is over: what ends now without an answer was not given up by its sender, but cut by us.
+    pub cut: CancellationToken,
 }
 
 impl Trail {
@@ -58,7 +64,9 @@ impl Trail {
             clock: observers.clock.clone(),
             log: observers.log.clone(),
             unknown: observers.unknown.clone(),
+            cut: observers.cut.clone(),
             ended: false,
+            detached: false,
             request_id,
             traceparent,
             client,
@@ -74,6 +82,11 @@ impl Trail {
     /// Time since the head arrived.
     pub fn elapsed(&self) -> Duration {
         self.clock.monotonic().since(self.arrived)
+    }
+
+    /// From now on it does not depend on the sender's connection.
+    pub fn detach(&mut self) {
+        self.detached = true;
     }
 
     /// Counts and logs how it ended.
@@ -113,7 +126,19 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        if !self.ended {
+        if self.ended {
+            return;
+        }
+        if self.cut.is_cancelled() {
+            self.report(Outcome::Overloaded, 503, Some(&"the grace is over"));
+        } else if self.detached {
+            // What answered the sender when the process ended (or panicked) under the delivery.
+            self.report(
+                Outcome::Overloaded,
+                503,
+                Some(&"the process ended before the delivery did"),
+            );
+        } else {
             // The connection went away before there was an answer: nobody reads a status, but the request is counted.
             let reason = "the sender hung up before its request was complete";
             self.report(Outcome::Malformed, 400, Some(&reason));

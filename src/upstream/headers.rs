@@ -3,7 +3,7 @@
 use super::{DeliveryError, DestinationSpec, OutboundRequest, TargetRule, attest, target::target};
 use crate::event::{DeliveryKey, EventName, Frames, ProviderName, SourceName, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
 const PROVIDER: HeaderName = HeaderName::from_static("hookward-provider");
@@ -52,6 +52,8 @@ pub struct Passage<'a> {
     pub proto: &'static str,
     /// `Host` (or `:authority`) as received.
     pub host: Option<HeaderValue>,
+    /// `X-Forwarded-Host`: what a trusted peer says that it received, else `host`.
+    pub forwarded_host: Option<HeaderValue>,
     /// `X-Request-Id`: of a trusted peer, else ours.
     pub request_id: HeaderValue,
     /// `traceparent`: the received one if it is valid, else a minted one.
@@ -129,15 +131,15 @@ pub fn is_reserved(name: &HeaderName) -> bool {
 
 /// The value of `Hookward-Delivery`: the provider's id where it is signed and arrives as it was sent, else the text of
 /// the ledger's key.
-#[expect(clippy::missing_panics_doc, reason = "base64url is always header-safe")]
-pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> HeaderValue {
+pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> Arc<str> {
     let is_safe = |id: &&str| {
         let is_printable = id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         // The space around a value is not part of it.
         is_printable && !id.is_empty() && id.trim() == *id
     };
-    let id = signed_id.filter(is_safe).and_then(|id| HeaderValue::from_str(id).ok());
-    id.unwrap_or_else(|| HeaderValue::from_str(&key.to_text()).expect("base64url is header-safe"))
+    signed_id
+        .filter(is_safe)
+        .map_or_else(|| key.to_text().into(), Into::into)
 }
 
 /// Our own namespace. The argument is folded (see `folded`).
@@ -243,7 +245,7 @@ fn state(headers: &mut HeaderMap, passage: &Passage<'_>) {
     }
     headers.insert(FORWARDED_FOR, passage.forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(passage.proto));
-    if let Some(host) = &passage.host {
+    if let Some(host) = &passage.forwarded_host {
         headers.insert(FORWARDED_HOST, host.clone());
     }
     headers.insert(REQUEST_ID, passage.request_id.clone());

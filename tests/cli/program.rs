@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
@@ -62,25 +62,34 @@ impl Folder {
         let writing = thread::spawn(move || stdin.write_all(&input));
         let output = child.wait_with_output().expect("it ends");
         let _closed_early = writing.join().expect("no panic");
-        Ended {
-            code: output.status.code().expect("no signal ended it"),
-            stdout: String::from_utf8(output.stdout).expect("text"),
-            stderr: String::from_utf8(output.stderr).expect("text"),
-        }
+        Ended::of(output)
+    }
+
+    /// Runs to the end with more variables.
+    pub fn run_in(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let output = self.command(args).envs(variables.iter().copied()).output();
+        Ended::of(output.expect("the binary was built"))
     }
 
     /// Starts it with pipes.
     pub fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_hookward"))
+        let mut command = self.command(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().expect("the binary was built")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+        command
             .args(args)
             .current_dir(&self.0)
             .env_clear()
             .env("SECRET", "a secret in a variable")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built")
+            .stdin(Stdio::null());
+        command
     }
 }
 
@@ -91,6 +100,14 @@ impl Drop for Folder {
 }
 
 impl Ended {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
     /// Stdout as one JSON document, whose version is known.
     pub fn json(&self) -> Value {
         let value: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));

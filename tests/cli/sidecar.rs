@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Ends the sidecar with the test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -19,8 +19,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts `hookward run` and gives the address that it listens on.
-fn run(folder: &Folder) -> (Running, String) {
+/// Starts `hookward run` and gives the addresses of its `listen` and `admin`.
+pub fn run(folder: &Folder) -> (Running, String, String) {
     let mut child = folder.start(&["run", "--log", "json"]);
     let mut lines = BufReader::new(child.stdout.take().expect("piped"))
         .lines()
@@ -28,11 +28,13 @@ fn run(folder: &Folder) -> (Running, String) {
     let running = Running(child);
     let listening = lines.by_ref().find_map(|line| {
         let line: Value = serde_json::from_str(&line).ok()?;
-        (line["msg"] == "listening").then(|| line["webhooks"].as_str().expect("an address").to_owned())
+        let address = |key: &str| line[key].as_str().expect("an address").to_owned();
+        (line["msg"] == "listening").then(|| (address("webhooks"), address("admin")))
     });
     // A full pipe would stop it.
     thread::spawn(move || lines.for_each(drop));
-    (running, listening.expect("it listens"))
+    let (webhooks, admin) = listening.expect("it listens");
+    (running, webhooks, admin)
 }
 
 /// Takes one request, answers 200, and gives its `Hookward-Delivery`.
@@ -101,7 +103,7 @@ fn what_is_signed_passes_a_sidecar_and_its_delivery_is_the_explained_one() {
         );
 
         let got = app(listener);
-        let (_running, address) = run(&folder);
+        let (_running, address, admin) = run(&folder);
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
@@ -115,5 +117,17 @@ fn what_is_signed_passes_a_sidecar_and_its_delivery_is_the_explained_one() {
             .json();
         assert!(!got.is_empty(), "{source}");
         assert_eq!(verdict["delivery"], got, "{source}: {verdict}");
+
+        // The capture is enough to let it be delivered once more.
+        let forget = ["forget", source, "--request", "request", "--admin", &admin];
+        folder.run(&forget).says(0, "once more");
+        folder
+            .run(&["forget", source, &got, "--admin", &admin])
+            .says(0, "once more");
+        folder.write(
+            "request",
+            request.replace("evt_1", "evt_2").replace("Bearer ", "Bearer x"),
+        );
+        folder.run(&forget).complains(1, "does not verify");
     }
 }

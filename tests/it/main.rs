@@ -2,7 +2,28 @@
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and spawn tasks")]
 #![allow(missing_docs, reason = "a test binary has no public items")]
 
+#[path = "../vectors/case.rs"]
+#[allow(dead_code, reason = "the vectors' own test judges with it; this one sends")]
+mod case;
+#[path = "../support/redis.rs"]
+mod redis;
 mod support;
 
+mod answers;
+mod bodies;
+mod clients;
+mod contract_ops;
+mod contract_wire;
+mod destinations;
+mod edge;
+mod http2;
 mod journey;
+mod limits;
+mod outage;
 mod outcomes;
+mod process;
+mod reload;
+mod replicas;
+mod shutdown;
+mod vectors;
+mod verbs;

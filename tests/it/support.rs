@@ -1,10 +1,39 @@
 //! What the tests stand on: a sidecar on ports of its own, an app that records, a client that writes raw bytes.
 
 pub mod app;
+pub mod process;
 pub mod sidecar;
 pub mod signed;
 pub mod wire;
 
 pub use app::{App, Script};
+pub use process::{Folder, PORTS, Process, hookward};
 pub use sidecar::Sidecar;
 pub use wire::{Answer, Request};
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Nothing here takes longer on a machine that works; what waits for more has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds`; what is asked is cheap, so it is asked often.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A metric's value at a health listener; 0 where it does not stand.
+pub fn metric(health: SocketAddr, series: &str) -> f64 {
+    let answer = Request::get("/metrics").send(health);
+    let text = String::from_utf8(answer.body).expect("text");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}

@@ -3,7 +3,7 @@
 use super::capture::Capture;
 use crate::{
     cli::{moment, subject::Subject},
-    event::{Clock, Envelope, EventName, IdentityHasher, PathRule, Timestamp},
+    event::{Clock, DeliveryKey, Envelope, EventName, IdentityHasher, PathRule, Timestamp},
     provider::{Evidence, Finding, Provider, Refusal, Verified},
     source::{DeliveryIdentity, Ending, Scope, selects, unexpired},
 };
@@ -41,6 +41,8 @@ pub(super) struct Verdict {
     pub event: Option<String>,
     /// `Hookward-Delivery`; absent where each request is a delivery of its own.
     pub delivery: Option<String>,
+    /// The ledger key, which names a delivery where its id alone would not.
+    pub key: Option<DeliveryKey>,
     /// For people: when it was judged, and why then.
     pub judged_at: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Verdict {
             reason,
             event: None,
             delivery: None,
+            key: None,
             judged_at: None,
         }
     }
@@ -84,6 +87,7 @@ impl Verdict {
             diagnosis: Vec::new(),
             event: None,
             delivery: None,
+            key: None,
             judged_at: None,
         }
     }
@@ -174,7 +178,7 @@ impl Case<'_> {
             namespace,
             source: &settings.name,
             key_path: path,
-            ledger: settings.replay.is_some(),
+            by_body: settings.replay.is_some() && !self.subject.provider.facts().ledger,
         };
         let alone = || IdentityHasher::new("request").finish();
         let identity = DeliveryIdentity::of(scope, evidence, &self.capture.body, alone);
@@ -188,6 +192,7 @@ impl Case<'_> {
             diagnosis: self.besides(evidence),
             event: evidence.events.last().map(ToString::to_string),
             delivery: named.then(|| identity.delivery.to_string()),
+            key: identity.stable.then_some(identity.key),
             judged_at: None,
         }
     }
@@ -218,6 +223,7 @@ impl Case<'_> {
             diagnosis,
             event: None,
             delivery: None,
+            key: None,
             judged_at: None,
         }
     }

@@ -55,14 +55,14 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn health(&self, raw: Option<&str>, spot: Spot<'_>) -> Option<SocketAddr> {
+    pub fn health(&self, raw: Option<&str>, spot: Spot<'_>) -> Option<SocketAddr> {
         match raw {
             None => Some(HEALTH),
             text => self.parsed(text, spot, value::address),
         }
     }
 
-    pub(super) fn admin(&self, raw: Option<&raw::Admin>, spot: Spot<'_>) -> Option<Admin> {
+    pub fn admin(&self, raw: Option<&raw::Admin>, spot: Spot<'_>) -> Option<Admin> {
         let (address, token) = match raw {
             None => (ADMIN, None),
             Some(raw::Admin::Short(text)) => (self.parsed(Some(text), spot, value::address)?, None),

@@ -121,9 +121,7 @@ impl Reader<'_> {
                 .hint("add `redis`"),
             );
         }
-        if let (Some(window), Some(horizon)) = (facts.tolerance, facts.keep)
-            && !facts.resigns
-            && facts.automatic_retries
+        if let (Some(window), Some(horizon)) = (facts.tolerance, facts.stale_retries)
             && window.past < horizon
         {
             self.problems.warn(

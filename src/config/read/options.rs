@@ -1,6 +1,6 @@
 //! What a source adds to its preset: `settings`, `id`, `event`, `allow_unverified`.
 
-use super::{Reader, scheme::Secrets};
+use super::{Reader, keyring::Secrets};
 use crate::config::{
     problem::{Fault, excerpt},
     raw::{self, Fields, Listed, Named, OnMissing, Setting},
@@ -8,7 +8,7 @@ use crate::config::{
     spot::Spot,
     value,
 };
-use crate::provider::Facts;
+use crate::provider::{Options, Preset};
 use std::{collections::BTreeMap, ops::Deref};
 
 impl Reader<'_> {
@@ -38,7 +38,7 @@ impl Reader<'_> {
     }
 
     /// `signed: true` is derived from what the signature covers, and may not be stated where it is not true.
-    pub(super) fn claims_of_signing(&self, raw: &raw::Source, spot: Spot<'_>, facts: &Facts) {
+    pub(super) fn claims_of_signing(&self, raw: &raw::Source, spot: Spot<'_>, preset: &Preset, options: &Options) {
         for (key, origin) in [("id", &raw.id), ("event", &raw.event)] {
             let Some(raw::Origin::Long(long)) = origin else {
                 continue;
@@ -51,11 +51,7 @@ impl Reader<'_> {
                 Some(Fields::Several(Listed(list))) => list.iter().flatten().map(Deref::deref).collect(),
                 None => continue,
             };
-            if let Some(field) = fields.iter().find(|field| {
-                !self
-                    .presets
-                    .signs(raw.verify.as_ref().map(|verify| &verify.0), facts, field)
-            }) {
+            if let Some(field) = fields.iter().find(|field| !self.presets.signs(preset, options, field)) {
                 self.problems.error(
                     spot.at(key).at("signed").value(),
                     Fault::new(format!(
@@ -98,6 +94,11 @@ impl Reader<'_> {
                     continue;
                 }
                 Some(Setting::Text(text)) => text.clone(),
+                Some(Setting::Secret(_)) if key == "verify_token" => {
+                    let hint = "its handshake is not answered: enrol with another endpoint, then change the URL at the provider";
+                    self.unsupported(spot, key, hint);
+                    continue;
+                }
                 Some(Setting::Secret(raw)) => match self.secret(Some(raw), at, &format!("source `{name}`"), on_missing)
                 {
                     Fetched::Held(held) => {

@@ -1,22 +1,28 @@
-//! How a source proves its sender: `provider`, `verify`, `settings`, `id`, `event`, `secrets`.
+//! How a source proves its sender: `provider`, `verify`, `settings`, `id`, `event`.
 
-use super::{Reader, defaults::Defaults, unknown_name};
+use super::{Reader, defaults::Defaults, keyring::Secrets, unknown_name};
 use crate::config::{
     problem::{Fault, excerpt},
-    raw::{self, Listed},
-    secrets::{Fetched, Held},
-    settings::SourceSecret,
+    raw,
     spot::Spot,
     suggest, url,
 };
-use crate::provider::{Facts, KeyText, Options, Preset, Problem};
+use crate::provider::{Facts, Options, Preset, Problem};
 use serde_json::Value;
-
-/// More would make every verification as many times as slow.
-const MOST_SECRETS: usize = 8;
 
 /// Errors of one inline scheme that are told at once.
 const MOST_REPEATS: usize = 16;
+
+/// Providers whose schemes need more than a preset.
+const LATER: [&str; 7] = [
+    "aws-sns",
+    "sns",
+    "paypal",
+    "contentful",
+    "plivo-v3",
+    "atlassian-connect",
+    "messagebird-legacy",
+];
 
 /// Keys of a source from which [`Options`] and the preset are made.
 const OPTIONS: [&str; 6] = ["settings", "tolerance", "id", "event", "public_url", "verify"];
@@ -28,16 +34,6 @@ pub(super) struct Scheme {
     pub facts: Facts,
     /// Would a time be signed if the tolerance were not off?
     pub signs_time: bool,
-}
-
-/// Secrets of a source.
-#[derive(Default)]
-pub(super) struct Secrets {
-    pub list: Vec<SourceSecret>,
-    /// Why the source cannot serve now, where `on_missing_secret: unavailable` allows for that.
-    pub missing: Option<String>,
-    /// Something about them was reported.
-    pub refused: bool,
 }
 
 impl Reader<'_> {
@@ -103,7 +99,7 @@ impl Reader<'_> {
             .presets
             .facts(&preset, &within)
             .is_ok_and(|facts| facts.tolerance.is_some());
-        self.claims_of_signing(raw, spot, &facts);
+        self.claims_of_signing(raw, spot, &preset, &within);
         Some(Scheme {
             preset,
             options,
@@ -132,104 +128,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Compiles the secrets for the scheme and says what is missing.
-    pub(super) fn match_secrets(&self, scheme: &Scheme, secrets: &Secrets, spot: Spot<'_>, name: &str) {
-        let none = secrets.list.is_empty() && secrets.missing.is_none() && !secrets.refused;
-        let pinned = ["certificate", "jwks"].iter().any(|key| spot.has(key));
-        let empty = spot.has("secrets");
-        if scheme.facts.needs_secrets && none && !pinned && (empty || spot.lacks("secrets")) {
-            let at = if empty {
-                spot.at("secrets").label()
-            } else {
-                spot.label()
-            };
-            self.problems.error(
-                at,
-                Fault::new(format!(
-                    "source `{name}` has no secrets{}",
-                    if empty { ": the list is empty" } else { "" }
-                ))
-                .hint("add `secrets: [{file: PATH}]`; a source that verifies nothing is `provider: none`"),
-            );
-        }
-        if !scheme.facts.needs_secrets && spot.has("secrets") {
-            self.problems.error(
-                spot.at("secrets").label(),
-                Fault::new(format!("`provider: {}` uses no secrets", scheme.facts.name))
-                    .hint("name the scheme that they are for (`token`, `custom`, a preset), or take them out"),
-            );
-        } else if !secrets.refused && (1..=MOST_SECRETS).contains(&secrets.list.len()) && secrets.missing.is_none() {
-            let keys: Vec<KeyText> = secrets.list.iter().map(|secret| secret.text.clone()).collect();
-            let mut problems = self.presets.judge_keys(&scheme.preset, &scheme.options, &keys);
-            for problem in &mut problems {
-                problem.message = format!(
-                    "a secret of source `{name}` does not fit `{}`: {}",
-                    scheme.facts.name, problem.message
-                );
-            }
-            self.report(&problems, spot.at("secrets"));
-        }
-    }
-
-    pub(super) fn secrets_of(&self, raw: &raw::Source, spot: Spot<'_>, name: &str, defaults: &Defaults) -> Secrets {
-        let on_missing = raw.on_missing_secret.unwrap_or(defaults.on_missing);
-        let mut secrets = Secrets {
-            refused: raw.secrets.is_none() && spot.has("secrets"),
-            ..Secrets::default()
-        };
-        let list = raw.secrets.as_ref().map_or(&[][..], |Listed(list)| list);
-        if list.len() > MOST_SECRETS {
-            self.problems.error(
-                spot.at("secrets").label(),
-                Fault::new(format!(
-                    "source `{name}` has {} secrets; at most {MOST_SECRETS} are tried",
-                    list.len()
-                ))
-                .hint("a rotation needs two: remove those that are no longer used"),
-            );
-        }
-        for (index, raw) in list.iter().enumerate() {
-            match self.secret(
-                raw.as_ref(),
-                spot.at("secrets").item(index),
-                &format!("source `{name}`"),
-                on_missing,
-            ) {
-                Fetched::Held(held) => {
-                    let Held {
-                        secret,
-                        encoding,
-                        allow_short,
-                        id,
-                        not_after,
-                        origin,
-                    } = *held;
-                    let label = id.unwrap_or_else(|| index.to_string());
-                    if secrets.list.iter().any(|other| other.label == label) {
-                        let at = spot.at("secrets").item(index).at("id");
-                        self.problems.error(
-                            at.value(),
-                            Fault::new(format!("two secrets of source `{name}` are called `{label}`")),
-                        );
-                    }
-                    secrets.list.push(SourceSecret {
-                        text: KeyText {
-                            secret,
-                            encoding,
-                            allow_short,
-                        },
-                        label,
-                        not_after,
-                        origin,
-                    });
-                }
-                Fetched::Missing(reason) => secrets.missing = Some(reason),
-                Fetched::Refused => secrets.refused = true,
-            }
-        }
-        secrets
-    }
-
     fn preset(&self, raw: &raw::Source, spot: Spot<'_>) -> Option<Preset> {
         let provider = raw.provider.as_deref()?;
         if provider == "custom" {
@@ -245,6 +143,14 @@ impl Reader<'_> {
         }
         let names = self.presets.names();
         let Some(preset) = self.presets.preset(provider) else {
+            if LATER.contains(&provider) {
+                self.problems.error(
+                    spot.at("provider").value(),
+                    Fault::new(format!("`provider: {provider}` is not supported yet"))
+                        .hint("its scheme needs more than a preset file says"),
+                );
+                return None;
+            }
             let known = names.iter().map(String::as_str).chain(["custom"]);
             let hint = match suggest::nearest(provider, known.clone()) {
                 None if names.len() > 8 => {
@@ -304,7 +210,7 @@ impl Reader<'_> {
     }
 
     /// Problems of the provider, at their places. Pointers into a preset that is written inline start at `verify`.
-    fn report(&self, problems: &[Problem], spot: Spot<'_>) {
+    pub(super) fn report(&self, problems: &[Problem], spot: Spot<'_>) {
         for Problem { at, message, hint } in problems {
             let first = at.split('/').nth(1).unwrap_or("");
             let base = if !spot.has(first) && spot.at("verify").has(first) {

@@ -1,11 +1,6 @@
 //! `sources`: one sender after the other.
 
-use super::{
-    Reader,
-    defaults::Defaults,
-    destination::Destinations,
-    scheme::{Scheme, Secrets},
-};
+use super::{Reader, defaults::Defaults, destination::Destinations, keyring::Secrets, scheme::Scheme};
 use crate::config::{
     problem::Fault,
     raw::{self, Listed, Named},

@@ -4,9 +4,22 @@ use crate::config::{problem::Fault, text::Span};
 use granit_parser::ScanError;
 use std::borrow::Cow;
 
+/// Where the parser gave up. Of a tab in front of a line it says the line above.
+fn place(text: &str, error: &ScanError) -> usize {
+    let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    let below = || {
+        let start = at + text.get(at..)?.find('\n')? + 1;
+        let line = text[start..].lines().next()?;
+        let indent = &line[..line.len() - line.trim_start().len()];
+        Some(start + indent.find('\t')?)
+    };
+    let of_a_tab = error.info().contains("found a tab");
+    of_a_tab.then(below).flatten().unwrap_or(at)
+}
+
 /// From where the parser gave up to the end of that word.
 pub(super) fn syntax_span(text: &str, error: &ScanError) -> Span {
-    let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    let at = place(text, error);
     let rest = text.get(at..).unwrap_or("");
     if rest.starts_with(':') {
         let before = text.get(..at).unwrap_or("");
@@ -19,7 +32,7 @@ pub(super) fn syntax_span(text: &str, error: &ScanError) -> Span {
 
 /// The words of a syntax error.
 pub(super) fn syntax(text: &str, error: &ScanError) -> Fault {
-    let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    let at = place(text, error);
     let fault = Fault::new(format!("not valid YAML: {}", error.info()));
     match indentation_hint(text, at) {
         Some(hint) => fault.hint(hint),

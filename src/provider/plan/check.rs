@@ -96,11 +96,9 @@ impl Draft<'_> {
             if secret && !digest {
                 self.problem(&at, "`{secret}` belongs into plain digests only", None);
             }
-            if template
-                .pieces
-                .iter()
-                .all(|piece| matches!(piece, Piece::Literal(_) | Piece::Secret))
-            {
+            let unread = template.pieces.is_empty() && self.problems.iter().any(|problem| problem.at == at);
+            let literal = |piece: &Piece| matches!(piece, Piece::Literal(_) | Piece::Secret);
+            if !unread && template.pieces.iter().all(literal) {
                 self.problem(&at, "it signs nothing of the request", None);
             }
             if template.has(|piece| matches!(piece, Piece::Timestamp)) && self.preset.timestamp.is_none() {

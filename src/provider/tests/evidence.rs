@@ -174,6 +174,15 @@ fn a_batch_is_known_by_its_body_and_has_the_events_of_all() {
         of(&format!("[{}]", many.join(","))).events.is_empty(),
         "too many kinds are forwarded unfiltered"
     );
+    for unreadable in [
+        r#"[{"event":"open"},{"event":null}]"#,
+        r#"[{"event":"ouv\u00e9"},{"event":"open"}]"#,
+    ] {
+        assert!(
+            of(unreadable).events.is_empty(),
+            "a filter may not drop what it cannot read: {unreadable}"
+        );
+    }
 }
 
 #[test]

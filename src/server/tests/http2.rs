@@ -128,3 +128,68 @@ fn a_preface_may_come_in_pieces_and_junk_after_it_ends_the_connection() {
     assert_eq!(house.asked(), [""; 0]);
     assert_eq!(house.close(), 0);
 }
+
+/// One frame (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).expect("a short frame");
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// A literal header that enters no table (RFC 7541, section 6.2.2).
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut field = vec![0];
+    for text in [name, value] {
+        field.push(u8::try_from(text.len()).expect("a short text"));
+        field.extend_from_slice(text.as_bytes());
+    }
+    field
+}
+
+#[test]
+fn an_early_answer_is_not_reset_while_its_sender_still_sends() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    // Longer than the test takes: only the end of the body ends the stream.
+    let patient = Timeouts {
+        parting: Duration::from_mins(1),
+        ..timeouts()
+    };
+    let house = House::with(patient, 100);
+    let mut client = house.connect();
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "h"),
+        (":path", "/early"),
+    ];
+    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(frame(SETTINGS, 0, 0, b""));
+    hello.extend(frame(HEADERS, 4, 1, &block));
+    hello.extend(frame(DATA, 0, 1, b"the beginning"));
+    client.send(hello);
+    let mut kinds = Vec::new();
+    while kinds.last() != Some(&PING) {
+        let mut head = [0; 9];
+        client.0.read_exact(&mut head).expect("a frame");
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        client.0.read_exact(&mut payload).expect("its payload");
+        if head[8] == 1 || head[3] == PING {
+            kinds.push(head[3]);
+        }
+        if head[3] == DATA {
+            assert_eq!(
+                (head[4], payload.as_slice()),
+                (1, b"early".as_slice()),
+                "the whole answer"
+            );
+            client.send(frame(DATA, 1, 1, b"the end"));
+            client.send(frame(PING, 0, 0, b"are you?"));
+        }
+    }
+    assert_eq!(kinds, [HEADERS, DATA, PING], "nothing else came for the stream");
+    drop(client);
+    assert_eq!(house.close(), 0);
+}

@@ -74,6 +74,7 @@ fn composed(head: &Parts, body: &str, to: &DestinationSpec, change: impl FnOnce(
         forwarded_for: HeaderValue::from_static("203.0.113.7, 10.0.0.2"),
         proto: "https",
         host: head.headers.get(header::HOST).cloned(),
+        forwarded_host: head.headers.get(header::HOST).cloned(),
         request_id: HeaderValue::from_static("our-request"),
         traceparent: HeaderValue::from_static("00-ours"),
         credential_headers: &credential_headers,

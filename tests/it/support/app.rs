@@ -19,6 +19,8 @@ pub struct Recorded {
     pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
+    /// Values that are no text, byte for byte.
+    pub bytes: http::HeaderMap,
     pub body: Vec<u8>,
 }
 
@@ -187,6 +189,7 @@ async fn answer(state: &State, request: hyper::Request<hyper::body::Incoming>) -
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect(),
+        bytes: head.headers,
         body,
     });
     state.arrived.notify_all();

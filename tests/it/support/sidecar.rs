@@ -4,7 +4,7 @@ use super::{Answer, App, Request};
 use hookward::{
     boot::{self, Addresses},
     config::{self, Environment, Machine},
-    event::{Clock, TestClock, Timestamp},
+    event::{TestClock, Timestamp},
     telemetry::{Format, Level, Log, Metrics},
 };
 use std::{
@@ -85,12 +85,19 @@ impl Sidecar {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hookward-it-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the configuration");
-        let limits = if yaml.contains("\nlimits:") || yaml.starts_with("limits:") {
-            ""
-        } else {
-            "limits: {workers: 2}\n"
-        };
-        let text = format!("version: 1\nlisten: 127.0.0.1:0\nhealth: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{limits}{yaml}");
+        let mut text = "version: 1\n".to_owned();
+        for default in [
+            "listen: 127.0.0.1:0\n",
+            "health: 127.0.0.1:0\n",
+            "admin: 127.0.0.1:0\n",
+            "limits: {workers: 2}\n",
+        ] {
+            let key = &default[..=default.find(':').expect("a key")];
+            if !yaml.lines().any(|line| line.starts_with(key)) {
+                text.push_str(default);
+            }
+        }
+        text.push_str(yaml);
         let path = folder.join("hookward.yaml");
         std::fs::write(&path, text).expect("the folder is ours");
         let loaded = config::load(&path, &Secrets).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
@@ -126,19 +133,21 @@ impl Sidecar {
         self.clock.advance(by);
     }
 
-    /// Unix seconds by the sidecar's clock.
-    pub fn now(&self) -> i64 {
-        self.clock.wall().as_secs()
-    }
-
     /// A metric's value; 0 where it does not stand.
     pub fn metric(&self, series: &str) -> f64 {
-        let answer = Request::post("/metrics", "").method("GET").send(self.addresses.health);
-        let text = String::from_utf8(answer.body).expect("text");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        super::metric(self.addresses.health, series)
+    }
+
+    /// How many requests ended so.
+    pub fn counted(&self, source: &str, outcome: &str) -> f64 {
+        self.metric(&format!(
+            "hookward_requests_total{{source=\"{source}\",outcome=\"{outcome}\"}}"
+        ))
+    }
+
+    /// Begins to drain, as SIGTERM does.
+    pub fn drain(&self) {
+        self.running.as_ref().expect("it runs").drain();
     }
 
     /// Everything logged so far.

@@ -53,3 +53,17 @@ pub fn standard(path: &str, id: &str, at: i64, body: &[u8]) -> Request {
 pub fn standard_secret() -> String {
     format!("whsec_{}", BASE64.encode(SECRET.as_bytes()))
 }
+
+/// GitHub at `/github`.
+pub const GITHUB: &str = "
+sources:
+  github:
+    provider: github
+    path: /github
+    secrets: [{env: SECRET}]
+";
+
+/// The `n`-th event for [`GITHUB`].
+pub fn push(n: usize) -> Request {
+    github("/github", &format!("d-{n}"), n.to_string().as_bytes())
+}

@@ -64,6 +64,16 @@ impl Request {
         head.into_bytes()
     }
 
+    /// The same without `Content-Length`: a GET as most clients send it.
+    pub fn get(target: &str) -> Self {
+        Self::post(target, "").method("GET").without("Content-Length")
+    }
+
+    /// Sends it on a connection of its own; `None` where nobody listens, or nobody answers.
+    pub fn try_send(&self, to: SocketAddr) -> Option<Answer> {
+        Connection::try_open(to).ok()?.exchange(self)
+    }
+
     /// Sends it on a connection of its own.
     pub fn send(&self, to: SocketAddr) -> Answer {
         let mut connection = Connection::open(to);
@@ -113,7 +123,14 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).expect("the sidecar accepts");
+        Self::try_open(to).expect("the sidecar accepts")
+    }
+
+    pub fn try_open(to: SocketAddr) -> std::io::Result<Self> {
+        TcpStream::connect(to).map(Self::over)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
         // Not a measurement: only so that a test that would hang fails instead.
         stream
@@ -125,9 +142,28 @@ impl Connection {
         }
     }
 
+    /// Sends one request and waits for its answer; the connection stays open.
+    pub fn exchange(&mut self, request: &Request) -> Option<Answer> {
+        self.write(&request.head());
+        self.write(&request.body);
+        self.answer()
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        self.stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("it is connected");
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         // A refusal may close the connection while we still write: the answer is what counts.
-        let _closed = self.stream.write_all(bytes);
+        let _closed = self.write_all(bytes);
+    }
+
+    /// The same for a sender that gives up when it cannot write.
+    pub fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// The next answer; `None` if the connection was closed without one.

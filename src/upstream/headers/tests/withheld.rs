@@ -202,6 +202,7 @@ fn what_cannot_be_sent_is_an_error_and_not_a_panic() {
         forwarded_for: HeaderValue::from_static("::1"),
         proto: "http",
         host: None,
+        forwarded_host: None,
         request_id: HeaderValue::from_static("r"),
         traceparent: HeaderValue::from_static("t"),
         credential_headers: &[],

@@ -1,0 +1,94 @@
+//! The verbs that talk to a running sidecar, by its configuration or by an address alone.
+
+use super::support::{
+    App, Folder, Process, Script, hookward,
+    process::{config, text},
+    signed,
+};
+
+/// Both ways to find a running sidecar: the configuration, and an address alone.
+#[test]
+fn probe_drain_and_forget_find_a_running_sidecar() {
+    let (app, folder) = (App::start(), Folder::new());
+    let yaml = config(&app);
+    let mut process = Process::run(&folder.write("hookward.yaml", &yaml));
+    // What an operator's file would say, now that the ports are known.
+    let yaml = yaml
+        .replace("health: 127.0.0.1:0", &format!("health: {}", process.health))
+        .replace("admin: 127.0.0.1:0", &format!("admin: {}", process.admin));
+    let file = folder.write("client.yaml", &yaml).display().to_string();
+    let (health, admin) = (process.health.to_string(), process.admin.to_string());
+    let at_health: [[&str; 2]; 2] = [["-c", &file], ["--health", &health]];
+    let at_admin: [[&str; 2]; 2] = [["-c", &file], ["--admin", &admin]];
+    let run = |verb: &[&str], place: [&str; 2]| {
+        let output = hookward(&[verb, &place[..]].concat());
+        let said = format!("{verb:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        (output.status.code().expect("an exit code"), said)
+    };
+
+    for place in at_health {
+        for probe in ["readyz", "livez"] {
+            let (code, said) = run(&["probe", probe], place);
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+    let request = signed::github("/github", "d-1", b"{}");
+    assert_eq!(request.send(process.webhooks).outcome(), "delivered");
+    let delivery = app.seen()[0]
+        .header("hookward-delivery")
+        .expect("it has one")
+        .to_owned();
+    for (n, place) in at_admin.into_iter().enumerate() {
+        assert_eq!(request.send(process.webhooks).outcome(), "duplicate");
+        let (code, said) = run(&["forget", "github", &delivery], place);
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(request.send(process.webhooks).outcome(), "delivered");
+        assert_eq!(app.seen().len(), n + 2);
+        let (code, said) = run(&["forget", "github", "no-such-delivery"], place);
+        assert_eq!(code, 1, "{said}");
+        let (code, said) = run(&["forget", "no-such-source", &delivery], place);
+        assert_eq!(code, 1, "{said}");
+    }
+    for place in at_admin {
+        let (code, said) = run(&["drain"], place);
+        assert_eq!(code, 0, "{said}");
+        for place in at_health {
+            let (code, said) = run(&["probe", "readyz"], place);
+            assert_eq!(code, 1, "{said}");
+            let (code, said) = run(&["probe", "livez"], place);
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+    // Unready, but whoever still comes is served.
+    assert_eq!(
+        signed::github("/github", "d-2", b"[]").send(process.webhooks).outcome(),
+        "delivered"
+    );
+    process.signal("-TERM");
+    assert_eq!(process.exit(), 0);
+    for (verb, place) in [(["probe", "livez"], at_health[1]), (["probe", "readyz"], at_health[0])] {
+        let (code, said) = run(&verb, place);
+        assert_eq!(code, 69, "{said}");
+    }
+    let (code, said) = run(&["drain"], at_admin[1]);
+    assert_eq!(code, 69, "{said}");
+}
+
+#[test]
+fn a_delivery_in_flight_is_not_forgotten() {
+    let (app, folder) = (App::start(), Folder::new());
+    let process = Process::run(&folder.write("hookward.yaml", &config(&app)));
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script([Script::status(200).behind(&open)]);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| signed::github("/github", "d-1", b"{}").send(process.webhooks));
+        let delivery = app.wait_for(1)[0]
+            .header("hookward-delivery")
+            .expect("it has one")
+            .to_owned();
+        let output = hookward(&["forget", "github", &delivery, "--admin", &process.admin.to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        open.send_replace(true);
+        assert_eq!(first.join().expect("no panic").outcome(), "delivered");
+    });
+}
