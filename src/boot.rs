@@ -143,7 +143,6 @@ impl Sidecar {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
             clock: clock.clone(),
             log,
-            cut: CancellationToken::new(),
         };
         metrics.config_loaded(clock.wall());
         let core = Arc::new(Core {
@@ -156,6 +155,7 @@ impl Sidecar {
                 repeats: Repeats::new(),
                 in_flight: Budget::new(settings.limits.in_flight as u64),
                 buffered: Budget::new(settings.limits.buffered_bytes),
+                cut: CancellationToken::new(),
                 draining: AtomicBool::new(false),
             }),
             front: ArcSwap::from_pointee(Front::new(&settings)),
@@ -302,8 +302,7 @@ fn background(
                     tokio::join!(
                         recovery.run(),
                         reload::obey_signals(&core, signals),
-                        probe::watch_upstreams(&core),
-                        probe::watch_ledger(&core)
+                        probe::watch_upstreams(&core)
                     );
                 };
                 tokio::select! {

@@ -39,7 +39,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// For operators: why a request ended unanswered at the end of a drain.
 const GRACE_OVER: &str = "the grace is over";
@@ -62,6 +62,8 @@ pub struct Shared {
     pub in_flight: Budget,
     /// Bytes of bodies in memory.
     pub buffered: Budget,
+    /// The grace is over: what is not answered yet is told to come again.
+    pub cut: CancellationToken,
     /// SIGTERM has come: a destination that refuses is 503, so that the sender tries another pod.
     pub draining: AtomicBool,
 }
@@ -117,7 +119,7 @@ impl Pipeline {
         let proven = tokio::select! {
             biased;
             proven = self.prove(head, body, client, &mut trail) => proven,
-            () = self.0.shared.observers.cut.cancelled() => Err(respond::turned_away(GRACE_OVER)),
+            () = self.0.shared.cut.cancelled() => Err(respond::turned_away(GRACE_OVER)),
         };
         match proven {
             Ok(chosen) => self.detach(chosen, trail).await,
@@ -127,7 +129,7 @@ impl Pipeline {
 
     /// The grace is over: every request that is not answered yet is told to come again.
     pub fn cut(&self) {
-        self.0.shared.observers.cut.cancel();
+        self.0.shared.cut.cancel();
     }
 
     /// Up to the proof: nothing here reaches a destination or the ledger.
@@ -160,7 +162,7 @@ impl Pipeline {
                 Err(_) => Ending::new(Outcome::Overloaded, "internal error"),
             },
             // The delivery goes on, and its trail reports what becomes of it; its sender is told to come again.
-            () = self.0.shared.observers.cut.cancelled() => respond::turned_away(GRACE_OVER),
+            () = self.0.shared.cut.cancelled() => respond::turned_away(GRACE_OVER),
         };
         respond::render(ending, request_id.as_str(), None)
     }

@@ -1,7 +1,7 @@
-//! What is looked at now and then: required destinations, for `ready_requires: [upstream]`, and whether the ledger answers.
+//! `ready_requires: [upstream]`: tries a connection to every required destination, now and then.
 
 use super::Core;
-use crate::{event::DestinationName, telemetry::Level, upstream::DestinationSpec};
+use crate::{event::DestinationName, upstream::DestinationSpec};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time};
 
@@ -28,22 +28,5 @@ pub(super) async fn watch_upstreams(core: &Core) {
             core.unreachable.store(Arc::new(unreachable));
         }
         time::sleep(EVERY).await;
-    }
-}
-
-/// Logs when the ledger goes away and when it is back, for as long as it is polled.
-pub(super) async fn watch_ledger(core: &Core) {
-    let log = &core.shared.observers.log;
-    let mut was_up = true;
-    loop {
-        let up = core.replays.up();
-        if was_up && !up {
-            let text = "Redis does not answer; `on_outage` decides what becomes of requests";
-            log.message(Level::Warn, text, &[]);
-        } else if up && !was_up {
-            log.message(Level::Info, "Redis answers again", &[]);
-        }
-        was_up = up;
-        time::sleep(PATIENCE).await;
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct ForgetArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where the sidecar's admin listener is; else `admin` of the configuration.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct DrainArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where the sidecar's admin listener is; else `admin` of the configuration.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct ProbeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where the sidecar's health listener is; else `health` of the configuration.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     health: Option<SocketAddr>,
 }
 
@@ -61,6 +61,14 @@ enum Probe {
     Readyz,
     /// Does it still work?
     Livez,
+}
+
+/// `IP:PORT`, also behind `http://`, and `localhost` for 127.0.0.1.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let local = bare.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let parsed = local.as_deref().unwrap_or(bare).parse();
+    parsed.map_err(|_| format!("`{text}` is not an address with a port, such as 127.0.0.1:9481"))
 }
 
 pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {

@@ -64,7 +64,7 @@ pub(super) fn authenticate(
         namespace: &live.namespace,
         source: &source.name,
         key_path: &key_path,
-        by_body: source.replay.is_some() && !source.provider.facts().ledger,
+        ledger: source.replay.is_some(),
     };
     let identity = DeliveryIdentity::of(scope, &evidence, &body, || {
         let mut random = IdentityHasher::new("request");

@@ -28,17 +28,16 @@ pub struct Scope<'a> {
     pub source: &'a SourceName,
     /// The path that enters the ledger's key; empty under a prefix.
     pub key_path: &'a str,
-    /// Has the source a replay ledger although its provider proves no content?
-    pub by_body: bool,
+    /// Has the source a replay ledger?
+    pub ledger: bool,
 }
 
 impl DeliveryIdentity {
     /// `alone` makes an identity for a request that proves none: two equal bodies may both be honest, so each request is
     /// then a delivery of its own.
     pub fn of(scope: Scope<'_>, evidence: &Evidence, body: &Frames, alone: impl FnOnce() -> Identity) -> Self {
-        // A source that proves no content has a ledger only where the configuration asks for one. If that is by `replay`,
-        // the body is its word; if by an `id`, a request that has none is not one that came before.
-        let identity = evidence.identity.or_else(|| scope.by_body.then(|| of_body(body)));
+        // A source that proves no content has a ledger only where the configuration asks for one; then the body is its word.
+        let identity = evidence.identity.or_else(|| scope.ledger.then(|| of_body(body)));
         let stable = identity.is_some();
         let identity = identity.unwrap_or_else(alone);
         let key = DeliveryKey::new(scope.namespace, scope.source, scope.key_path, &identity);

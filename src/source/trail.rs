@@ -6,7 +6,6 @@ use crate::{
     telemetry::{Log, RequestId, RequestRecord, SourceMeters, TraceParent},
 };
 use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
 
 /// Collects what the stages learn; consumed by [`Trail::end`].
 pub struct Trail {
@@ -14,7 +13,6 @@ pub struct Trail {
     log: Log,
     // Meters of the source "": where a request ends before it has one.
     unknown: Arc<SourceMeters>,
-    cut: CancellationToken,
     ended: bool,
     // Its delivery goes on without the sender.
     detached: bool,
@@ -51,8 +49,6 @@ pub struct Observers {
     pub log: Log,
     /// Meters of the source "".
     pub unknown: Arc<SourceMeters>,
-    /// The grace is over: what ends now without an answer was not given up by its sender, but cut by us.
-    pub cut: CancellationToken,
 }
 
 impl Trail {
@@ -64,7 +60,6 @@ impl Trail {
             clock: observers.clock.clone(),
             log: observers.log.clone(),
             unknown: observers.unknown.clone(),
-            cut: observers.cut.clone(),
             ended: false,
             detached: false,
             request_id,
@@ -126,19 +121,12 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if self.cut.is_cancelled() {
-            self.report(Outcome::Overloaded, 503, Some(&"the grace is over"));
-        } else if self.detached {
-            // What answered the sender when the process ended (or panicked) under the delivery.
-            self.report(
-                Outcome::Overloaded,
-                503,
-                Some(&"the process ended before the delivery did"),
-            );
-        } else {
+        if !self.ended {
+            if self.detached {
+                // What answered the sender when the process ended (or panicked) under the delivery.
+                let reason = "the process ended before the delivery did";
+                return self.report(Outcome::Overloaded, 503, Some(&reason));
+            }
             // The connection went away before there was an answer: nobody reads a status, but the request is counted.
             let reason = "the sender hung up before its request was complete";
             self.report(Outcome::Malformed, 400, Some(&reason));

@@ -29,6 +29,12 @@ fn a_rotation_that_went_wrong_fails_no_probe() {
 
     folder.run(&["probe", "livez"]).says(0, "process");
     folder.run(&["probe", "readyz"]).says(0, "draining: no");
+    for address in [format!("localhost:{health}"), format!("http://127.0.0.1:{health}/")] {
+        folder.run(&["probe", "livez", "--health", &address]).says(0, "process");
+    }
+    folder
+        .run(&["probe", "livez", "--health", "nowhere"])
+        .complains(2, "not an address");
     folder
         .run(&["forget", "hook", "never-seen"])
         .complains(1, "--request FILE");

@@ -1,6 +1,8 @@
 //! Clauses of the contract, word by word, where no outcome of the table is named after them.
 
-use super::support::{App, Request, Script, Sidecar, sidecar::NOW, signed, wire::Connection};
+use super::support::{
+    App, Folder, Process, Request, Script, Sidecar, process::config, sidecar::NOW, signed, wire::Connection,
+};
 
 /// `n` in a body of its own: another delivery.
 fn push(path: &str, n: usize) -> Request {
@@ -167,43 +169,6 @@ fn what_the_grace_cuts_is_overloaded_for_the_sender_and_in_the_figures() {
     assert_eq!(sidecar.stop().cut, 1);
 }
 
-/// Two equal bodies may both be honest: only an `id` says that they are one event, and only where it is there.
-#[test]
-fn a_token_proves_no_content_so_only_an_id_or_replay_makes_a_ledger() {
-    let app = App::start();
-    let source = |name: &str, more: &str| {
-        format!("  {name}:\n    provider: token\n    path: /{name}\n    secrets: [{{env: TOKEN}}]\n{more}")
-    };
-    let yaml = [
-        "sources:\n".to_owned(),
-        source("plain", ""),
-        source("id", "    id: \"header:X-Id\"\n"),
-        source("replay", "    replay: {keep: 1h, duplicates: acknowledge}\n"),
-    ];
-    let sidecar = Sidecar::before(&app, &yaml.concat());
-    let send = |path: &str, id: Option<&str>, body: &str| {
-        let mut request = Request::post(path, body).header("Authorization", format!("Bearer {}", signed::TOKEN));
-        if let Some(id) = id {
-            request = request.header("X-Id", id);
-        }
-        sidecar.send(&request).outcome().to_owned()
-    };
-    for (path, id, body, expected) in [
-        ("/plain", None, "tick", "delivered"),
-        ("/plain", None, "tick", "delivered"),
-        ("/id", Some("1"), "tick", "delivered"),
-        ("/id", Some("1"), "other text", "duplicate"),
-        ("/id", Some("2"), "tick", "delivered"),
-        ("/id", None, "tick", "delivered"),
-        ("/id", None, "tick", "delivered"),
-        ("/replay", None, "tick", "delivered"),
-        ("/replay", None, "tick", "duplicate"),
-        ("/replay", None, "tock", "delivered"),
-    ] {
-        assert_eq!(send(path, id, body), expected, "{path} {id:?} {body}");
-    }
-}
-
 /// "An unreadable event is not filtered but forwarded, and counted", whoever has the globs; a batch is selected if any
 /// element is.
 #[test]
@@ -240,4 +205,30 @@ destinations:
         assert!((unreadable() - counted).abs() < f64::EPSILON, "{body}");
     }
     assert_eq!(apps[0].seen().len(), 4);
+}
+
+/// "With no `trust` configured a private or loopback peer may be a load balancer and is never penalized": so it is also
+/// when a reload is what configures it.
+#[test]
+fn whom_a_reload_trusts_is_penalized_no_more_and_no_less() {
+    let (app, folder) = (App::start(), Folder::new());
+    let strict = format!(
+        "{}\nlimits: {{failed_verifications: {{rate: 1/m, burst: 2}}}}\n",
+        config(&app)
+    );
+    let process = Process::run(&folder.write("hookward.yaml", &strict));
+    let forged = || push("/github", 1).replace("X-Hub-Signature-256", format!("sha256={:064}", 0));
+    let statuses = || {
+        (0..4)
+            .map(|_| forged().send(process.webhooks).status)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(), [401; 4], "it may stand for many");
+    folder.write(
+        "hookward.yaml",
+        &format!("{strict}client_ip: {{trust: [192.0.2.0/24]}}\n"),
+    );
+    process.signal("-HUP");
+    process.wait_for_log("configuration reloaded");
+    assert_eq!(statuses(), [401, 401, 429, 429], "hops are known now, and it is none");
 }

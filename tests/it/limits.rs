@@ -196,7 +196,7 @@ sources:
                 job("/named", "1"),
                 job("/named", "1"),
                 job("/named", "2"),
-                // Without its id an equal body may be another honest event.
+                // Without its id only the body can tell it from another.
                 job("/named", "3").without("X-Job"),
                 job("/named", "3").without("X-Job"),
             ]
@@ -208,7 +208,7 @@ sources:
             "duplicate",
             "delivered",
             "delivered",
-            "delivered"
+            "duplicate"
         ]
     );
 }

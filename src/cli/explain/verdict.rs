@@ -178,7 +178,7 @@ impl Case<'_> {
             namespace,
             source: &settings.name,
             key_path: path,
-            by_body: settings.replay.is_some() && !self.subject.provider.facts().ledger,
+            ledger: settings.replay.is_some(),
         };
         let alone = || IdentityHasher::new("request").finish();
         let identity = DeliveryIdentity::of(scope, evidence, &self.capture.body, alone);

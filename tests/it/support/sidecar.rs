@@ -4,7 +4,7 @@ use super::{Answer, App, Request};
 use hookward::{
     boot::{self, Addresses},
     config::{self, Environment, Machine},
-    event::{TestClock, Timestamp},
+    event::{Clock, TestClock, Timestamp},
     telemetry::{Format, Level, Log, Metrics},
 };
 use std::{
@@ -131,6 +131,11 @@ impl Sidecar {
     /// Moves time on.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Unix seconds by the sidecar's clock.
+    pub fn now(&self) -> i64 {
+        self.clock.wall().as_secs()
     }
 
     /// A metric's value; 0 where it does not stand.
