@@ -95,3 +95,27 @@ fn the_python_app_receives_each_delivery_once() {
 fn the_node_app_receives_each_delivery_once() {
     receives_each_delivery_once(App::start("node", &["examples/receiver.mjs", "0"]));
 }
+
+/// The walk-through leaves with 0 only if every app got its events and nothing else.
+#[test]
+fn the_food_order_is_told_to_whom_it_concerns() {
+    let played = Command::new("examples/food-order/run")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("HOOKWARD", env!("CARGO_BIN_EXE_hookward"))
+        .output()
+        .unwrap_or_else(|error| panic!("{error}: run tests/run once, or: apt-get install bash curl openssl python3"));
+    let said = String::from_utf8_lossy(&played.stdout);
+    assert!(
+        played.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&played.stderr)
+    );
+    for line in [
+        "<- 200 delivered",
+        "<- 409 replayed",
+        "<- 401 unverified",
+        "<- 401 stale",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}

@@ -24,13 +24,19 @@ pub(super) struct Assembled {
     pub held: Held,
 }
 
-/// What a request holds of the process's budgets until it is over.
+/// What a request holds of the process's budgets: a place until it is answered, room for as long as its body is needed.
 pub(super) struct Held {
-    _in_flight: Share,
+    in_flight: Option<Share>,
     buffered: Option<Share>,
 }
 
 impl Held {
+    /// Its place, which whoever makes the answer gives back with it: optional destinations may take longer, and a hanging
+    /// one must not take the places of others.
+    pub(super) fn place(&mut self) -> Option<Share> {
+        self.in_flight.take()
+    }
+
     /// The body is not needed any more and was dropped: its room is for others.
     pub(super) fn give_back_body(&mut self) {
         self.buffered = None;
@@ -65,7 +71,7 @@ where
         body: frames,
         verifier: admitted.verifier,
         held: Held {
-            _in_flight: admitted.in_flight,
+            in_flight: Some(admitted.in_flight),
             buffered: Some(buffered),
         },
     })

@@ -52,10 +52,11 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
         return Ending::new(Outcome::InFlight, "the lease was over before the forward began").with_retry_after(1);
     }
     let Chosen {
-        authentic,
+        mut authentic,
         required,
         optional,
     } = chosen;
+    let _place_until_the_answer = authentic.held.place();
     let several = required.len() + optional.len() > 1;
     let names: Vec<DestinationName> = required.iter().map(|target| target.to.name.clone()).collect();
     let pending = |targets: Vec<Target>| -> Vec<(Target, Duration)> {

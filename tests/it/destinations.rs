@@ -292,6 +292,33 @@ destinations:
 }
 
 #[test]
+fn a_hanging_optional_destination_takes_no_place_from_others() {
+    let (app, stats) = (App::start(), App::start());
+    let sidecar = Sidecar::start(&format!(
+        "
+limits: {{workers: 2, in_flight: 1}}
+upstream: {}
+sources:
+  github:
+    provider: github
+    path: /github
+    secrets: [{{env: SECRET}}]
+    to: [upstream, {{destination: stats, required: false}}]
+destinations:
+  stats: {{url: \"{}\", timeout: 20s}}
+",
+        app.url(),
+        stats.url()
+    ));
+    let (open, _) = tokio::sync::watch::channel(false);
+    stats.script([Script::status(200).behind(&open)]);
+    assert_eq!(sidecar.send(&push(1)).outcome(), "delivered");
+    stats.wait_for(1);
+    assert_eq!(sidecar.send(&push(2)).outcome(), "delivered");
+    open.send_replace(true);
+}
+
+#[test]
 fn a_drain_waits_for_optional_destinations() {
     let (app, stats) = (App::start(), App::start());
     let sidecar = Sidecar::start(&format!(
