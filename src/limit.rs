@@ -1,11 +1,12 @@
 //! Rates: what a source may send, and what a client may get wrong.
 //!
-//! Everything here is bounded in memory, whoever calls: the two tables that strangers can write to ([`penalty`]) or that
-//! one captured request could fill ([`repeats`]) have a fixed size.
+//! Everything here is bounded in memory, whoever calls: the tables that strangers can write to ([`penalty`], [`handshakes`]) or
+//! that one captured request could fill ([`repeats`]) have a fixed size.
 
 mod budget;
 mod cells;
 mod gcra;
+pub mod handshakes;
 pub mod limited;
 pub mod penalty;
 mod prefix;
@@ -14,6 +15,7 @@ pub mod source;
 mod table;
 
 pub use budget::{Budget, Share};
+pub use handshakes::Handshakes;
 pub use limited::Limited;
 pub use penalty::Penalties;
 pub use repeats::{Repeat, Repeats};

@@ -19,7 +19,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Penalties, Repeats},
+    limit::{Budget, Handshakes, Penalties, Repeats},
     replay::{Flights, Replay},
     source::{Ending, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -58,6 +58,8 @@ pub struct Shared {
     pub penalties: Option<Penalties>,
     /// Repetitions of what was delivered.
     pub repeats: Repeats<()>,
+    /// Handshakes that nothing proves.
+    pub handshakes: Handshakes,
     /// Requests between gate and answer.
     pub in_flight: Budget,
     /// Bytes of bodies in memory.

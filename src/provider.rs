@@ -32,7 +32,7 @@ pub use facts::{Facts, Listing};
 pub use keys::{Keys, MAX_SECRETS};
 pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
-pub use registry::{names, preset, yaml};
+pub use registry::{alias_of, names, preset, yaml};
 pub use verify::Verifier;
 
 use crate::event::{Envelope, Identity, Secret, Timestamp};
@@ -179,6 +179,11 @@ impl Provider {
     /// Compiles the secrets, newest first; every problem at once (`at` is `/0`, `/1`, …).
     pub fn keys(&self, secrets: &[KeyText]) -> Result<Keys, Vec<Problem>> {
         Keys::compile(self.plan.algorithm, self.plan.key, secrets)
+    }
+
+    /// Does this head ask for a handshake that no signature proves? Only then are [`Facts::handshake_methods`] let through.
+    pub fn asks_for_handshake(&self, head: &Parts) -> bool {
+        verify::asked(&self.plan, head).is_some()
     }
 
     /// Refuses what the headers alone can refuse: a missing, doubled or malformed signature, timestamp or id, a wrong token.

@@ -169,5 +169,18 @@ fn example(one: &Listing) -> String {
     if one.needs_public_url {
         text.push_str("    public_url: https://hooks.example.com\n");
     }
+    // Where a movable token stands is a choice; these have no default.
+    let needed: Vec<String> = one
+        .settings
+        .iter()
+        .filter(|setting| !matches!(setting.as_str(), "header" | "query"))
+        .map(|setting| match setting.strip_suffix("_token") {
+            Some(_) => format!("{setting}: {{file: /run/secrets/{name}-{setting}}}"),
+            None => format!("{setting}: …"),
+        })
+        .collect();
+    if !needed.is_empty() {
+        writeln!(text, "    settings: {{{}}}", needed.join(", ")).expect("writing to a String cannot fail");
+    }
     text
 }

@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use super::SourceName;
 
@@ -17,7 +17,10 @@ pub struct IdentityHasher(blake3::Hasher);
 impl IdentityHasher {
     /// Starts an identity of one kind (`"id"`, `"body"`, …).
     pub fn new(kind: &'static str) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("hookward 2026-11 delivery identity");
+        // Deriving the domain's key costs two compressions; it is done once.
+        static DOMAIN: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("hookward 2026-11 delivery identity"));
+        let mut hasher = DOMAIN.clone();
         hasher.update(kind.as_bytes());
         hasher.update(&[0]);
         Self(hasher)
@@ -101,8 +104,10 @@ macro_rules! digest16 {
         impl $name {
             /// Digest of `bytes` in this type's own domain.
             pub fn of(bytes: &[u8]) -> Self {
+                static DOMAIN: LazyLock<blake3::Hasher> =
+                    LazyLock::new(|| blake3::Hasher::new_derive_key($domain));
                 let mut digest = [0; 16];
-                let mut hasher = blake3::Hasher::new_derive_key($domain);
+                let mut hasher = DOMAIN.clone();
                 hasher.update(bytes);
                 hasher.finalize_xof().fill(&mut digest);
                 Self(digest)

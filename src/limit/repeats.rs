@@ -88,13 +88,14 @@ impl<V: Clone> Repeats<V> {
         limit: Option<&LimitSpec>,
         now: Monotonic,
     ) -> Result<(), Limited> {
-        take(&self.keys, key, Gcra::new(PER_KEY, PER_KEY_BURST), now)?;
+        self.keys.take(key, Gcra::new(PER_KEY, PER_KEY_BURST), now)?;
         let Some(limit) = limit else { return Ok(()) };
         let (rate, burst) = match limit.per {
             Per::Source => (limit.rate, limit.burst),
             Per::Client | Per::Header(_) | Per::Json(_) => USUAL,
         };
-        take(&self.sources, source, Gcra::new(rate, burst).widened(PER_SOURCE), now)
+        self.sources
+            .take(source, Gcra::new(rate, burst).widened(PER_SOURCE), now)
     }
 
     /// Lets the next attempt ask the ledger again (an operator's `forget`).
@@ -107,17 +108,6 @@ impl<V: Clone> Default for Repeats<V> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Takes a cell if there is one, in one step.
-fn take(table: &Table<()>, named: impl std::hash::Hash, gcra: Gcra, now: Monotonic) -> Result<(), Limited> {
-    let mut wait = None;
-    table.change(table.tag(named), now, true, |held| {
-        let full_at = held.map_or(now, |(full_at, ())| full_at);
-        wait = gcra.wait(full_at, now);
-        wait.is_none().then(|| (gcra.spend(full_at, now), ()))
-    });
-    wait.map_or(Ok(()), |wait| Err(gcra.limited(wait)))
 }
 
 #[cfg(test)]

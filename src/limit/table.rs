@@ -4,6 +4,7 @@
 //! the table grow, and a tag costs one short lock. The memory is taken shard by shard as it is first written to, so an
 //! unused table costs next to nothing.
 
+use super::{Limited, gcra::Gcra};
 use crate::event::Monotonic;
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -42,6 +43,19 @@ pub(super) enum Found<T> {
     Free,
     /// Nothing, and the places of its set are taken.
     Full,
+}
+
+impl Table<()> {
+    /// Takes a cell of the bucket that is named so, if there is one, in one step. A new bucket is full.
+    pub(super) fn take(&self, named: impl Hash, gcra: Gcra, now: Monotonic) -> Result<(), Limited> {
+        let mut wait = None;
+        self.change(self.tag(named), now, true, |held| {
+            let full_at = held.map_or(now, |(full_at, ())| full_at);
+            wait = gcra.wait(full_at, now);
+            wait.is_none().then(|| (gcra.spend(full_at, now), ()))
+        });
+        wait.map_or(Ok(()), |wait| Err(gcra.limited(wait)))
+    }
 }
 
 impl<T: Clone> Table<T> {

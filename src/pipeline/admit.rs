@@ -32,12 +32,18 @@ pub(super) fn admit(
         return Err(Ending::new(Outcome::NoSource, "no source has this path").closing_unread(&head));
     };
     trail.source = Some(source.clone());
-    allowed_method(source, &head.method).map_err(|ending| ending.closing_unread(&head))?;
+    allowed_method(source, &head).map_err(|ending| ending.closing_unread(&head))?;
     let in_flight = headers(shared, source, &head, &client, trail).map_err(|ending| ending.closing_unread(&head))?;
     let verifier = source
         .provider
         .begin(&head, &source.keys)
         .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?;
+    if verifier.is_handshake() {
+        let asked = shared.handshakes.spend(client.ip, &source.name, trail.arrived);
+        asked.map_err(|over| {
+            Ending::limited(Outcome::RateLimited, "too many handshakes of this client", &over).closing_unread(&head)
+        })?;
+    }
     Ok(Admitted {
         source: source.clone(),
         key_path: key_path.to_owned(),
@@ -87,12 +93,13 @@ fn headers(
         .ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
 }
 
-fn allowed_method(source: &Source, method: &Method) -> Result<(), Ending> {
+fn allowed_method(source: &Source, head: &Parts) -> Result<(), Ending> {
     let facts = source.provider.facts();
-    let mut allowed = facts.methods.iter().chain(&facts.handshake_methods);
-    if allowed.clone().any(|candidate| candidate == method) {
+    let event = facts.methods.contains(&head.method);
+    if event || facts.handshake_methods.contains(&head.method) && source.provider.asks_for_handshake(head) {
         return Ok(());
     }
+    let mut allowed = facts.methods.iter().chain(&facts.handshake_methods);
     let mut list = allowed.next().map(Method::to_string).unwrap_or_default();
     for candidate in allowed {
         list.push_str(", ");

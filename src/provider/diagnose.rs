@@ -110,7 +110,7 @@ fn missing(provider: &Provider, headers: &HeaderMap, at: &str, said: &mut Vec<St
 /// Another provider whose signature headers are all there.
 fn elsewhere(provider: &Provider, headers: &HeaderMap, said: &mut Vec<String>) {
     let own = provider.plan.credential_places().0;
-    for name in registry::names() {
+    for name in registry::names().filter(|name| registry::alias_of(name).is_none()) {
         let Some(preset) = registry::preset(name) else { continue };
         let places = preset.signature.iter().flat_map(|rule| &rule.from.0);
         let wanted: Vec<&str> = places.filter_map(|place| place.strip_prefix("header:")).collect();

@@ -163,6 +163,10 @@ pub enum Cause {
     FormTooLong,
     /// The handshake's value is not one that may be answered.
     ChallengeMalformed(Arc<str>),
+    /// The handshake bears another token than `settings.verify_token`, or none.
+    VerifyTokenWrong(Arc<str>),
+    /// The signed text is one that a handshake would have put through the MAC for anybody.
+    SignedForAnybody,
 }
 
 impl Cause {
@@ -191,6 +195,8 @@ impl Cause {
             Self::BatchTooLong => "batch too long",
             Self::FormTooLong => "form too long",
             Self::ChallengeMalformed(_) => "challenge malformed",
+            Self::VerifyTokenWrong(_) => "verify token wrong",
+            Self::SignedForAnybody => "signed for anybody",
         }
     }
 }
@@ -224,6 +230,10 @@ impl fmt::Display for Cause {
             Self::BatchEmpty => f.write_str("a batch without any element proves nothing"),
             Self::BatchTooLong => f.write_str("a batch with more elements than are examined"),
             Self::FormTooLong => f.write_str("a form with more fields than are sorted"),
+            Self::SignedForAnybody => {
+                f.write_str("what is signed is no event but a token, which the handshake signs for anybody")
+            }
+            Self::VerifyTokenWrong(at) => write!(f, "`{at}` is not `settings.verify_token`"),
             Self::ChallengeMalformed(at) => write!(f, "the handshake's `{at}` is not a short plain token"),
         }
     }

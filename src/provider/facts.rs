@@ -130,7 +130,7 @@ impl Facts {
         Self {
             name: preset.name.clone(),
             methods: plan.methods.clone(),
-            handshake_methods: Vec::new(),
+            handshake_methods: plan.handshake_methods(),
             max_body: preset.max_body.map(|size| size.0),
             tolerance: plan.time.as_ref().and_then(|time| time.window),
             signs_time: plan.time.is_some(),

@@ -17,6 +17,8 @@ pub struct Field {
     pub place: Place,
     /// What it is called in messages (`X-Hub-Signature-256`, `/signature/token`); never its value.
     pub name: Arc<str>,
+    /// A template reads it as empty where it is absent (`{json./x?}`).
+    pub optional: bool,
 }
 
 /// Where a field stands.
@@ -100,6 +102,7 @@ impl Field {
         Ok(Self {
             place,
             name: name.into(),
+            optional: false,
         })
     }
 
@@ -159,6 +162,17 @@ impl<'a> Scene<'a> {
             Place::Form(name) => only(form::values(self.form.unwrap_or_default(), name)),
             Place::Query(name) => only(form::values(self.head.uri.query().unwrap_or_default().as_bytes(), name)),
             Place::Part(prefix) => self.signature.map_or(Found::Missing, |one| one.part(self, prefix)),
+        }
+    }
+
+    /// Is nothing there, not even a value of another kind than a text?
+    pub fn lacks(&self, field: &Field) -> bool {
+        match &field.place {
+            Place::Json(slot) => self.json.is_some_and(|picks| {
+                let slot = picks.slot(*slot);
+                !slot.doubled && slot.value().is_none_or(|value| value.raw == b"null")
+            }),
+            _ => self.read(field) == Found::Missing,
         }
     }
 

@@ -1,60 +1,62 @@
-//! Handshakes: when a verified request is one, and what the provider wants to hear.
+//! Handshakes: when a request is one, what proves who asks, and what the provider wants to hear.
 //!
-//! A handshake must never become a signing oracle: what is put through a MAC is a short token of `[A-Za-z0-9_-]`, which is the
-//! signed text of no event. What is echoed is short plain text with `nosniff`, so that nothing can be reflected into a browser.
+//! A handshake must never become a signing oracle: what is put through a MAC is a short token of `[A-Za-z0-9_-]`, and where
+//! anybody may ask, no event is authentic whose signed text is such a token. What is echoed is short plain text with
+//! `nosniff`, so that nothing can be reflected into a browser.
+
+mod reply;
+
+pub use reply::{MAX_TOKEN, fits, is_of};
 
 use super::{
     evidence::{Answer, Cause},
-    field::{Field, Found, Scene},
+    field::{Field, Found, Place, Scene},
     mac::Mac,
     pick::Picks,
-    preset::{ChallengeRule, Want},
+    preset::{Auth, ChallengeRule, Grammar, Want},
 };
 use bytes::Bytes;
-use data_encoding::{BASE64, HEXLOWER};
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::Value;
-use std::fmt::Write;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use reply::{Filling, MAX_ANSWER, Node, Text};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-/// The longest answer.
-const MAX_ANSWER: usize = 1024;
-/// The longest text that is put through a MAC.
-const MAX_TOKEN: usize = 128;
+/// The longest body of a handshake that nothing proves.
+const MAX_OPEN_BODY: usize = 16 * 1024;
 
 /// A compiled handshake.
 pub struct Challenge {
     when: Vec<(Field, Want)>,
+    proof: Proof,
     status: StatusCode,
+    headers: Vec<(HeaderName, Text)>,
     content_type: Option<HeaderValue>,
     body: Reply,
+    grammar: Grammar,
+}
+
+/// What proves who asks.
+enum Proof {
+    /// The request is verified as every event is.
+    Signature,
+    /// A token in the request, whose SHA-256 this is.
+    Token(Method, Field, [u8; 32]),
+    /// Nothing.
+    None(Method),
 }
 
 enum Reply {
     Empty,
-    Text(Vec<Part>),
+    Text(Text),
     Json(Node),
 }
 
-/// A JSON value whose texts are templates.
-enum Node {
-    Plain(Value),
-    Text(Vec<Part>),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
-}
-
-enum Part {
-    Literal(String),
-    Echo(Field),
-    Hex(Field),
-    Base64(Field),
-}
-
 impl Challenge {
-    pub fn compile(rule: &ChallengeRule, mut field: impl FnMut(&str) -> Result<Field, String>) -> Result<Self, String> {
-        if rule.when.is_empty() {
-            return Err("`when` must name at least one field".to_owned());
-        }
+    pub fn compile(
+        rule: &ChallengeRule,
+        mut field: impl FnMut(&str) -> Result<Field, String>,
+        mut setting: impl FnMut(&str) -> String,
+    ) -> Result<Self, String> {
         let mut when = Vec::new();
         for (name, want) in &rule.when {
             when.push((field(name)?, want.clone()));
@@ -62,10 +64,21 @@ impl Challenge {
         let reply = &rule.reply;
         let (body, kind) = match (&reply.body, &reply.json) {
             (Some(_), Some(_)) => return Err("say `body` or `json`, not both".to_owned()),
-            (Some(text), None) => (Reply::Text(parts(text, &mut field)?), Some("text/plain")),
-            (None, Some(json)) => (Reply::Json(node(json, &mut field)?), Some("application/json")),
+            (Some(text), None) => (
+                Reply::Text(Text::parse(text, &mut field, &mut setting)?),
+                Some("text/plain"),
+            ),
+            (None, Some(json)) => (
+                Reply::Json(Node::parse(json, &mut field, &mut setting)?),
+                Some("application/json"),
+            ),
             (None, None) => (Reply::Empty, None),
         };
+        let mut headers = Vec::new();
+        for (name, text) in &reply.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
+            headers.push((name, Text::parse(text, &mut field, &mut setting)?));
+        }
         let status = StatusCode::from_u16(reply.status.unwrap_or(200))
             .ok()
             .filter(StatusCode::is_success)
@@ -74,155 +87,208 @@ impl Challenge {
             Some(text) => Some(HeaderValue::from_str(text).map_err(|_| "`content_type` is not a header value")?),
             None => None,
         };
-        Ok(Self {
+        let challenge = Self {
             when,
+            proof: proof(rule, &mut field, &mut setting)?,
             status,
+            headers,
             content_type,
             body,
-        })
+            grammar: reply.macs,
+        };
+        challenge.check()?;
+        Ok(challenge)
     }
 
-    /// Is this request the handshake?
+    fn check(&self) -> Result<(), String> {
+        let Some(method) = self.open_method() else {
+            return if self.when.is_empty() {
+                Err("`when` must name at least one field".to_owned())
+            } else {
+                Ok(())
+            };
+        };
+        if self.when.is_empty() && method != Method::HEAD {
+            return Err("`when` must name at least one field, but for HEAD".to_owned());
+        }
+        if self.when.iter().any(|(field, _)| !in_head(field)) {
+            return Err(
+                "without a signature only headers and the query tell a handshake: `when` reads more".to_owned(),
+            );
+        }
+        let (mut macs_body, mut reads_body) = (false, false);
+        self.fields(&mut |field, mac| {
+            reads_body |= !in_head(field);
+            macs_body |= mac && !in_head(field);
+        });
+        if reads_body && method != Method::POST {
+            return Err(format!("a handshake by {method} has no body to read"));
+        }
+        if macs_body {
+            return Err("without a signature nothing of the body may be put through the MAC".to_owned());
+        }
+        Ok(())
+    }
+
+    fn fields<'a>(&'a self, take: &mut dyn FnMut(&'a Field, bool)) {
+        self.headers.iter().for_each(|(_, text)| text.fields(take));
+        match &self.body {
+            Reply::Empty => {}
+            Reply::Text(text) => text.fields(take),
+            Reply::Json(node) => node.fields(take),
+        }
+    }
+
+    /// The method of a handshake that no signature proves.
+    pub fn open_method(&self) -> Option<&Method> {
+        match &self.proof {
+            Proof::Signature => None,
+            Proof::Token(method, ..) | Proof::None(method) => Some(method),
+        }
+    }
+
+    /// What anybody may have put through the MAC; `None`: nothing.
+    pub fn signs_for_anybody(&self) -> Option<Grammar> {
+        let mut macs = false;
+        self.fields(&mut |_, mac| macs |= mac);
+        (macs && matches!(self.proof, Proof::None(_))).then_some(self.grammar)
+    }
+
+    /// Is this verified request the handshake?
     pub fn is_asked(&self, scene: &Scene<'_>, picks: Option<&Picks<'_>>) -> bool {
+        matches!(self.proof, Proof::Signature) && self.holds(scene, picks)
+    }
+
+    /// Is this a handshake that no signature proves? The head tells.
+    pub fn is_asked_openly(&self, scene: &Scene<'_>) -> bool {
+        self.open_method() == Some(&scene.head.method) && self.holds(scene, None)
+    }
+
+    fn holds(&self, scene: &Scene<'_>, picks: Option<&Picks<'_>>) -> bool {
         self.when.iter().all(|(field, want)| match want {
             Want::Absent => !exists(field, scene, picks),
+            Want::Present => exists(field, scene, picks),
             Want::Text(text) => is_text(field, text, scene, picks),
         })
     }
 
-    /// The answer; `key` is the state of the secret that verified the request.
+    /// Does the request bear the token, where it must bear one?
+    pub fn admits(&self, scene: &Scene<'_>) -> Result<(), Cause> {
+        let Proof::Token(_, field, digest) = &self.proof else {
+            return Ok(());
+        };
+        match scene.read(field) {
+            // An empty setting proves nothing, so nobody passes by an empty token.
+            Found::Text(token) if !token.is_empty() && bool::from(Sha256::digest(&token).ct_eq(&digest[..])) => Ok(()),
+            Found::Text(_) | Found::Missing => Err(Cause::VerifyTokenWrong(field.name.clone())),
+            Found::Doubled => Err(Cause::FieldDoubled(field.name.clone())),
+        }
+    }
+
+    /// May a handshake that no signature proves have this many bytes of body?
+    pub fn takes_body(&self, length: usize) -> bool {
+        let mut reads_body = false;
+        self.fields(&mut |field, _| reads_body |= !in_head(field));
+        length <= if reads_body { MAX_OPEN_BODY } else { 0 }
+    }
+
+    /// The answer; `key` is the state of the secret that verified the request, or of the newest.
     pub fn answer(&self, scene: &Scene<'_>, key: Option<&Mac>) -> Result<Answer, Cause> {
+        let with = Filling {
+            scene,
+            key,
+            grammar: self.grammar,
+            open: self.open_method().is_some(),
+        };
+        let malformed = || Cause::ChallengeMalformed(self.name());
         let body = match &self.body {
             Reply::Empty => String::new(),
-            Reply::Text(parts) => text(parts, scene, key)?,
-            Reply::Json(node) => json(node, scene, key)?.to_string(),
+            Reply::Text(text) => text.fill(&with)?,
+            Reply::Json(node) => node.fill(&with)?.to_string(),
         };
         if body.len() > MAX_ANSWER {
-            return Err(Cause::ChallengeMalformed(self.when[0].0.name.clone()));
+            return Err(malformed());
         }
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
         if let Some(kind) = &self.content_type {
             headers.push((header::CONTENT_TYPE, kind.clone()));
         }
         headers.push((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        for (name, text) in &self.headers {
+            // What was not asked is not answered.
+            let mut asked = true;
+            text.fields(&mut |field, _| asked &= scene.read(field) != Found::Missing);
+            if asked {
+                let text = text.fill(&with)?;
+                headers.push((name.clone(), HeaderValue::try_from(text).map_err(|_| malformed())?));
+            }
+        }
         Ok(Answer {
             status: self.status,
             headers,
             body: Bytes::from(body),
         })
     }
+
+    fn name(&self) -> std::sync::Arc<str> {
+        self.when
+            .first()
+            .map_or("handshake".into(), |(field, _)| field.name.clone())
+    }
+}
+
+fn proof(
+    rule: &ChallengeRule,
+    field: &mut impl FnMut(&str) -> Result<Field, String>,
+    setting: &mut impl FnMut(&str) -> String,
+) -> Result<Proof, String> {
+    if rule.auth == Auth::Signature {
+        if rule.method.is_some() {
+            return Err("`method` belongs to handshakes that no signature proves".to_owned());
+        }
+        return Ok(Proof::Signature);
+    }
+    let method = rule.method.as_deref().unwrap_or("POST");
+    let method = Method::from_bytes(method.as_bytes())
+        .ok()
+        .filter(|method| [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST].contains(method))
+        .ok_or_else(|| format!("`{method}` is no method of handshakes: GET, HEAD, OPTIONS or POST"))?;
+    match (&rule.token, rule.auth) {
+        (Some(place), Auth::VerifyToken) => {
+            let place = field(place)?;
+            if !in_head(&place) {
+                return Err("`token` stands in a header or the query".to_owned());
+            }
+            Ok(Proof::Token(
+                method,
+                place,
+                Sha256::digest(setting("verify_token")).into(),
+            ))
+        }
+        (None, Auth::VerifyToken) => Err("`auth: verify_token` needs `token`: where it stands".to_owned()),
+        (Some(_), _) => Err("`token` belongs to `auth: verify_token`".to_owned()),
+        (None, _) => Ok(Proof::None(method)),
+    }
+}
+
+fn in_head(field: &Field) -> bool {
+    matches!(field.place, Place::Header(_) | Place::Query(_))
 }
 
 /// A field of any kind of value counts, not only a text.
 fn exists(field: &Field, scene: &Scene<'_>, picks: Option<&Picks<'_>>) -> bool {
     match field.place {
-        super::field::Place::Json(slot) => picks.is_some_and(|picks| picks.slot(slot).value().is_some()),
+        Place::Json(slot) => picks.is_some_and(|picks| picks.slot(slot).value().is_some()),
         _ => scene.read(field) != Found::Missing,
     }
 }
 
 fn is_text(field: &Field, text: &str, scene: &Scene<'_>, picks: Option<&Picks<'_>>) -> bool {
     match field.place {
-        super::field::Place::Json(slot) => picks
+        Place::Json(slot) => picks
             .and_then(|picks| picks.slot(slot).value())
             .and_then(|value| value.text_or_truth())
             .is_some_and(|value| value == text),
         _ => matches!(scene.read(field), Found::Text(value) if *value == *text.as_bytes()),
     }
-}
-
-fn parts(text: &str, field: &mut impl FnMut(&str) -> Result<Field, String>) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, next) = after
-            .split_once('}')
-            .ok_or_else(|| format!("`{text}` has a brace without its other half"))?;
-        parts.push(Part::Literal(before.to_owned()));
-        let mut place = |name: &str| {
-            let (kind, at) = name
-                .split_once('.')
-                .ok_or_else(|| format!("`{{{name}}}` is not a place"))?;
-            field(&format!("{kind}:{at}"))
-        };
-        let called = |function: &str| name.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')');
-        parts.push(if let Some(inner) = called("hmac") {
-            Part::Hex(place(inner)?)
-        } else if let Some(inner) = called("hmac_b64") {
-            Part::Base64(place(inner)?)
-        } else {
-            Part::Echo(place(name)?)
-        });
-        rest = next;
-    }
-    parts.push(Part::Literal(rest.to_owned()));
-    Ok(parts)
-}
-
-fn node(value: &Value, field: &mut impl FnMut(&str) -> Result<Field, String>) -> Result<Node, String> {
-    Ok(match value {
-        Value::String(text) => Node::Text(parts(text, field)?),
-        Value::Array(list) => Node::List(list.iter().map(|one| node(one, field)).collect::<Result<_, _>>()?),
-        Value::Object(map) => {
-            let pairs = map.iter().map(|(name, one)| Ok((name.clone(), node(one, field)?)));
-            Node::Map(pairs.collect::<Result<_, String>>()?)
-        }
-        plain => Node::Plain(plain.clone()),
-    })
-}
-
-fn json(node: &Node, scene: &Scene<'_>, key: Option<&Mac>) -> Result<Value, Cause> {
-    Ok(match node {
-        Node::Plain(value) => value.clone(),
-        Node::Text(parts) => Value::String(text(parts, scene, key)?),
-        Node::List(list) => Value::Array(list.iter().map(|one| json(one, scene, key)).collect::<Result<_, _>>()?),
-        Node::Map(map) => {
-            let pairs = map.iter().map(|(name, one)| Ok((name.clone(), json(one, scene, key)?)));
-            Value::Object(pairs.collect::<Result<_, Cause>>()?)
-        }
-    })
-}
-
-fn text(parts: &[Part], scene: &Scene<'_>, key: Option<&Mac>) -> Result<String, Cause> {
-    let mut out = String::new();
-    for part in parts {
-        match part {
-            Part::Literal(text) => out.push_str(text),
-            Part::Echo(field) => out.push_str(&plain(field, scene)?),
-            Part::Hex(field) => {
-                write!(out, "{}", HEXLOWER.encode(&maced(field, scene, key)?))
-                    .expect("writing to a String cannot fail");
-            }
-            Part::Base64(field) => {
-                write!(out, "{}", BASE64.encode(&maced(field, scene, key)?)).expect("writing to a String cannot fail");
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// A value that may be echoed: printable ASCII.
-fn plain(field: &Field, scene: &Scene<'_>) -> Result<String, Cause> {
-    let malformed = || Cause::ChallengeMalformed(field.name.clone());
-    let Found::Text(text) = scene.read(field) else {
-        return Err(malformed());
-    };
-    let fits = text.len() <= MAX_ANSWER && text.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    if !fits {
-        return Err(malformed());
-    }
-    String::from_utf8(text.into_owned()).map_err(|_| malformed())
-}
-
-/// The MAC of a value that may be signed: a short token, which is no event's signed text.
-fn maced(field: &Field, scene: &Scene<'_>, key: Option<&Mac>) -> Result<Vec<u8>, Cause> {
-    let malformed = || Cause::ChallengeMalformed(field.name.clone());
-    let token = plain(field, scene)?;
-    let fits = (1..=MAX_TOKEN).contains(&token.len())
-        && token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    let mut mac = key.filter(|_| fits).ok_or_else(malformed)?.clone();
-    mac.update(token.as_bytes());
-    Ok(mac.finish().bytes().to_vec())
 }

@@ -188,6 +188,8 @@ fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> BodySum) -> 
     }
     if plan.signs_url {
         hasher.part("target", scene.target().as_bytes());
+    } else if plan.signs_query {
+        hasher.part("query", scene.head.uri.query().unwrap_or_default().as_bytes());
     }
     let outside = |field: &&Field| matches!(field.place, Place::Header(_) | Place::Query(_));
     let unsigned = plan.event.iter().chain(&plan.tenant).filter(outside);

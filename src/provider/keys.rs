@@ -88,6 +88,14 @@ impl Keys {
         self.keys.get(index)
     }
 
+    /// The keyed state of this secret, if it has one.
+    pub(super) fn mac(&self, index: usize) -> Option<&Mac> {
+        match self.keys.get(index) {
+            Some(Key::Mac(mac)) => Some(mac),
+            _ => None,
+        }
+    }
+
     /// The index of the token that `candidate` is. All are compared, so that time does not tell which one.
     pub(super) fn token(&self, candidate: &[u8]) -> Option<usize> {
         let digest = Sha256::digest(candidate);

@@ -54,6 +54,8 @@ pub struct Plan {
     /// The method is signed.
     pub signs_method: bool,
     pub signs_url: bool,
+    /// The query is signed by itself, without the rest of the URL.
+    pub signs_query: bool,
     pub covers: Covers,
     /// The identity always needs the body's digest, so it is taken as the body arrives.
     pub digests_body: bool,
@@ -174,6 +176,17 @@ impl Plan {
             }
         }
         (headers, query)
+    }
+
+    /// Methods with which only handshakes come.
+    pub fn handshake_methods(&self) -> Vec<Method> {
+        let mut methods: Vec<Method> = Vec::new();
+        for method in self.challenges.iter().filter_map(Challenge::open_method) {
+            if !self.methods.contains(method) && !methods.contains(method) {
+                methods.push(method.clone());
+            }
+        }
+        methods
     }
 
     /// What is signed, in words for people.

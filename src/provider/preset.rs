@@ -34,7 +34,10 @@ pub struct Preset {
     pub key: KeyRule,
     /// Where the signature, token or JWT stands.
     pub signature: Option<SignatureRule>,
-    /// What is signed, as a template (`{timestamp}.{body}`); of a list (at most 4) any may match.
+    /// What is signed, as a template (`{timestamp}.{body}`); of a list (at most 4) any may match. Places: `{body}`,
+    /// `{body_sha256}`, `{timestamp}`, `{method}`, `{url}`, `{url_with_port}`, `{url_without_port}`, `{url_without_query}`,
+    /// `{url_sha256}`, `{query_sorted}`, `{form_sorted}`, `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
+    /// is absent), `{form.x}`, `{query.x}`, `{config.NAME}`.
     pub signed: Option<OneOrMany>,
     /// The signed time.
     pub timestamp: Option<TimestampRule>,
@@ -233,13 +236,20 @@ pub enum Covers {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChallengeRule {
-    /// Fields and their values, all of which must hold; `null`: the field is absent.
+    /// Fields and their values, all of which must hold; `null`: the field is absent, `"*"`: it is there.
+    #[serde(default)]
     pub when: BTreeMap<String, Want>,
     /// The answer.
     pub reply: ReplyRule,
     /// What proves that the provider asks.
     #[serde(default)]
     pub auth: Auth,
+    /// With which method it comes (GET, HEAD, OPTIONS, POST) where no signature proves it; POST where absent.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Where the token stands that `settings.verify_token` must be (`query:hub.verify_token`).
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 /// What proves that the provider itself sent a handshake.
@@ -249,6 +259,21 @@ pub enum Auth {
     /// It is signed as every event is.
     #[default]
     Signature,
+    /// It bears the token of `settings.verify_token`.
+    VerifyToken,
+    /// Nothing: anybody may ask, so the answer must be worth nothing to whoever does.
+    None,
+}
+
+/// What a handshake may put through the MAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Grammar {
+    /// 1 to 128 of `[A-Za-z0-9_-]`.
+    #[default]
+    Token,
+    /// 20 to 32 lower-case hex digits, where a token might be the base64 of an event (Braintree).
+    Hex,
 }
 
 /// An answer to a handshake.
@@ -257,12 +282,17 @@ pub enum Auth {
 pub struct ReplyRule {
     /// 200 where absent.
     pub status: Option<u16>,
-    /// A template: `{json./challenge}`, `{hmac(json./payload/plainToken)}` (hex), `{hmac_b64(…)}`.
+    /// A template: `{json./challenge}`, `{query.x}`, `{header.x}`, `{config.x}`, `{hmac(json./payload/plainToken)}` (hex),
+    /// `{hmac_b64(…)}`.
     pub body: Option<String>,
     /// A JSON value whose texts are templates.
     pub json: Option<serde_json::Value>,
     /// `application/json` for `json`, else `text/plain`.
     pub content_type: Option<String>,
+    /// Further headers, as templates; one that echoes what the request does not bear is left out.
+    pub headers: BTreeMap<String, String>,
+    /// What `hmac(…)` takes.
+    pub macs: Grammar,
 }
 
 /// A realistic event.

@@ -32,6 +32,10 @@ pub enum Piece {
     UrlDigest,
     /// The form, sorted and joined; nothing where the body is no form.
     FormSorted,
+    /// The 32 bytes of the SHA-256 of the body.
+    BodyDigest,
+    /// The raw query, its parameters sorted by name.
+    QuerySorted,
     /// The secret, for plain digests.
     Secret,
     /// A header, JSON value or form field.
@@ -71,6 +75,8 @@ impl Template {
                 "url_without_query" => Piece::Url(Form::WithoutQuery),
                 "url_sha256" => Piece::UrlDigest,
                 "form_sorted" => Piece::FormSorted,
+                "body_sha256" => Piece::BodyDigest,
+                "query_sorted" => Piece::QuerySorted,
                 "secret" => Piece::Secret,
                 _ => match name.split_once('.') {
                     Some(("config", name)) => {
@@ -78,6 +84,11 @@ impl Template {
                         template.literal(&value);
                         continue;
                     }
+                    // Of a header, an absent one would be a doubt; of JSON, senders leave empty fields out.
+                    Some(("json", name)) if name.ends_with('?') => Piece::Field(Field {
+                        optional: true,
+                        ..field(&format!("json:{}", name.trim_end_matches('?')))?
+                    }),
                     Some((kind @ ("header" | "json" | "form" | "query"), name)) => {
                         Piece::Field(field(&format!("{kind}:{name}"))?)
                     }
@@ -107,9 +118,9 @@ impl Template {
         self.pieces.iter().any(is)
     }
 
-    /// Does it hold the body, raw or as a form?
+    /// Does it hold the body, raw, as a form or as its digest?
     pub fn has_body(&self) -> bool {
-        self.has(|piece| matches!(piece, Piece::Body | Piece::FormSorted))
+        self.has(|piece| matches!(piece, Piece::Body | Piece::BodyDigest | Piece::FormSorted))
     }
 
     /// Does it hold the URL?
@@ -135,9 +146,14 @@ impl Template {
         let at = self.pieces.iter().position(|piece| matches!(piece, Piece::Body))?;
         let whole = |pieces: &[Piece]| {
             pieces.iter().all(|piece| match piece {
-                Piece::Literal(_) | Piece::Timestamp | Piece::Method | Piece::Url(_) | Piece::UrlDigest => true,
+                Piece::Literal(_)
+                | Piece::Timestamp
+                | Piece::Method
+                | Piece::Url(_)
+                | Piece::UrlDigest
+                | Piece::QuerySorted => true,
                 Piece::Field(field) => field.in_head(),
-                Piece::Body | Piece::FormSorted | Piece::Secret => false,
+                Piece::Body | Piece::BodyDigest | Piece::FormSorted | Piece::Secret => false,
             })
         };
         (whole(&self.pieces[..at]) && whole(&self.pieces[at + 1..])).then_some(at)
@@ -164,9 +180,23 @@ pub fn render(pieces: &[Piece], scene: &Scene<'_>, mut sink: impl FnMut(&[u8])) 
             Piece::Url(form) => sink(url(scene, *form)?.as_bytes()),
             Piece::UrlDigest => sink(HEXLOWER.encode(&Sha256::digest(url(scene, Form::Whole)?)).as_bytes()),
             Piece::FormSorted => sink(scene.form_sorted.unwrap_or_default()),
+            Piece::BodyDigest => {
+                let mut digest = Sha256::new();
+                for frame in scene.body.into_iter().flat_map(crate::event::Frames::iter) {
+                    digest.update(frame);
+                }
+                sink(&digest.finalize());
+            }
+            Piece::QuerySorted => {
+                let mut pairs: Vec<&str> = scene.head.uri.query().unwrap_or_default().split('&').collect();
+                // Stable, so that a name that comes twice keeps the order of its values.
+                pairs.sort_by_key(|pair| pair.split('=').next());
+                sink(pairs.join("&").as_bytes());
+            }
             Piece::Secret => sink(scene.secret.unwrap_or_default()),
             Piece::Field(field) => match scene.read(field) {
                 Found::Text(text) => sink(&text),
+                Found::Missing if field.optional && scene.lacks(field) => {}
                 Found::Missing => return Err(Cause::FieldMissing(field.name.clone())),
                 Found::Doubled => return Err(Cause::FieldDoubled(field.name.clone())),
             },

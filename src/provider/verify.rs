@@ -1,6 +1,7 @@
 //! The verdict: begin with the head, hash frames as they arrive, finish with signature, body digest, then time.
 
 mod digest;
+mod open;
 mod prove;
 
 use super::{
@@ -20,10 +21,13 @@ use http::request::Parts;
 
 use digest::BodyDigest;
 pub use digest::BodySum;
+pub use open::asked;
 pub use prove::Proof;
 
 /// The state of one verification between `begin` and `finish`. Sans-IO and without borrows, so that stages can move it.
 pub struct Verifier {
+    /// Which handshake it is that no signature proves.
+    opening: Option<usize>,
     states: States,
     fed: usize,
     digest: BodyDigest,
@@ -40,8 +44,13 @@ pub(super) enum States {
 impl Verifier {
     /// Refuses what the head alone can refuse, and feeds what is signed before the body.
     pub(super) fn begin(plan: &Plan, head: &Parts, keys: &Keys) -> Result<Self, Refusal> {
-        let states = Self::open(plan, head, keys).map_err(Refusal::Unverified)?;
+        let opening = open::admitted(plan, head).map_err(Refusal::Unverified)?;
+        let states = match opening {
+            Some(_) => States::None,
+            None => Self::open(plan, head, keys).map_err(Refusal::Unverified)?,
+        };
         Ok(Self {
+            opening,
             states,
             fed: 0,
             digest: BodyDigest::new(plan.digests_body),
@@ -89,6 +98,11 @@ impl Verifier {
         Ok(States::Many(macs.collect::<Result<_, Cause>>()?))
     }
 
+    /// Is it a handshake that no signature proves?
+    pub fn is_handshake(&self) -> bool {
+        self.opening.is_some()
+    }
+
     /// Feeds one frame.
     pub(super) fn update(&mut self, frame: &Bytes) {
         if frame.is_empty() {
@@ -113,6 +127,10 @@ impl Verifier {
     ) -> Result<Finding, Refusal> {
         if self.fed != envelope.body.len() {
             return Err(Refusal::Unverified(Cause::BodyIncomplete));
+        }
+        if let Some(index) = self.opening {
+            let answer = open::answer(plan, index, envelope, keys).map_err(Refusal::Unverified)?;
+            return Ok(Finding::Challenge(answer));
         }
         let whole = plan.reads_body.then(|| envelope.body.joined());
         let proof = prove::prove(plan, self.states, envelope, whole.as_deref(), keys, now)?;
@@ -143,11 +161,9 @@ fn known(
         claims: claims.as_ref(),
         ..Scene::of_head(envelope.head, plan.base.as_ref(), plan.signature.as_ref())
     };
+    open::refuse_what_it_signs(plan, &scene).map_err(Refusal::Unverified)?;
     if let Some(challenge) = plan.challenges.iter().find(|one| one.is_asked(&scene, scene.json)) {
-        let key = proof.secret.and_then(|index| keys.at(index)).and_then(|key| match key {
-            Key::Mac(mac) => Some(mac),
-            _ => None,
-        });
+        let key = proof.secret.and_then(|index| keys.mac(index));
         let answer = challenge.answer(&scene, key).map_err(Refusal::Unverified)?;
         return Ok(Finding::Challenge(answer));
     }

@@ -42,6 +42,14 @@ fn one_preset_is_shown_with_its_facts_its_yaml_and_how_to_set_it_up() {
     ] {
         page.says(0, part);
     }
+    // What has no default stands in the source to begin with, a secret as a file.
+    folder.run(&["providers", "instagram"]).says(
+        0,
+        "    settings: {verify_token: {file: /run/secrets/instagram-verify_token}}",
+    );
+    folder
+        .run(&["providers", "google-pubsub"])
+        .says(0, "    settings: {audience: …, email: …}");
     let one = folder.run(&["providers", "github", "-o", "json"]).json();
     let one = &one["providers"][0];
     assert_eq!(one["name"], "github");

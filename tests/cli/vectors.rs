@@ -93,7 +93,16 @@ impl Sources {
             settings.insert("secrets".to_owned(), secrets.into());
         }
         let config = vector["config"].as_object().cloned().unwrap_or_default();
-        let known: Map<String, Value> = config.into_iter().filter(|(name, _)| name != "kid").collect();
+        let known: Map<String, Value> = config
+            .into_iter()
+            .filter(|(name, _)| name != "kid")
+            .map(|(name, value)| {
+                // A secret is never written as a plain setting.
+                let secret = name.ends_with("_token");
+                let value = if secret { json!({"value": value}) } else { value };
+                (name, value)
+            })
+            .collect();
         if !known.is_empty() {
             settings.insert("settings".to_owned(), known.into());
         }

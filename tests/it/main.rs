@@ -16,6 +16,7 @@ mod contract_ops;
 mod contract_wire;
 mod destinations;
 mod edge;
+mod handshakes;
 mod http2;
 mod journey;
 mod limits;

@@ -94,11 +94,6 @@ impl Reader<'_> {
                     continue;
                 }
                 Some(Setting::Text(text)) => text.clone(),
-                Some(Setting::Secret(_)) if key == "verify_token" => {
-                    let hint = "its handshake is not answered: enrol with another endpoint, then change the URL at the provider";
-                    self.unsupported(spot, key, hint);
-                    continue;
-                }
                 Some(Setting::Secret(raw)) => match self.secret(Some(raw), at, &format!("source `{name}`"), on_missing)
                 {
                     Fetched::Held(held) => {

@@ -3,6 +3,7 @@
 use super::{Plan, draft::Draft};
 use crate::provider::{
     field::Place,
+    handshake,
     preset::{Algorithm, KeyRule},
     template::Piece,
 };
@@ -14,6 +15,7 @@ impl Draft<'_> {
         self.check_templates(plan);
         self.check_places(plan);
         self.check_settings(plan);
+        self.check_challenges(plan);
         if let Some(stated) = self.preset.covers
             && stated > plan.covers
         {
@@ -159,6 +161,28 @@ impl Draft<'_> {
                 "each element has a signature of its own, so `signed` cannot be the body",
                 None,
             );
+        }
+    }
+
+    /// A handshake that puts a token through the MAC for anybody must not make the signature of an event.
+    fn check_challenges(&mut self, plan: &Plan) {
+        for (index, challenge) in plan.challenges.iter().enumerate() {
+            let Some(grammar) = challenge.signs_for_anybody() else {
+                continue;
+            };
+            let foreign = |bytes: &[u8]| bytes.iter().any(|byte| !handshake::is_of(grammar, *byte));
+            let apart = plan.templates.iter().all(|template| {
+                // What is a token and nothing else is refused when it comes.
+                matches!(&template.pieces[..], [Piece::Body | Piece::Field(_)])
+                    || template.has(|piece| matches!(piece, Piece::Literal(bytes) if foreign(bytes)))
+            });
+            if !apart {
+                self.problem(
+                    &format!("/verify/challenge/{index}"),
+                    "anybody could have it sign what an event signs",
+                    Some("`auth: signature`, or a text in `signed` that no token can be"),
+                );
+            }
         }
     }
 

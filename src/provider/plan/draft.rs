@@ -77,6 +77,9 @@ impl<'a> Draft<'a> {
         let repeatable = self.repeatable();
         let challenges = self.challenges();
         let signs_url = templates.iter().any(Template::has_url) || require.iter().any(|(_, value)| value.has_url());
+        let signs_query = templates
+            .iter()
+            .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted)));
         let base = self.base(signs_url);
         let signs_form = templates
             .iter()
@@ -109,6 +112,7 @@ impl<'a> Draft<'a> {
             repeatable,
             challenges,
             signs_url,
+            signs_query,
             covers,
             base,
             signs_form,
@@ -172,13 +176,22 @@ impl<'a> Draft<'a> {
             },
         );
         if let Some(name) = missing {
-            self.problem(
-                &format!("/settings/{name}"),
-                format!("this provider needs `settings.{name}`"),
-                Some("its page at the provider shows the value"),
-            );
+            self.missing_setting(&name);
         }
         self.kept(at, parsed).unwrap_or_default()
+    }
+
+    /// Says once that a setting is missing, wherever it is used.
+    pub(super) fn missing_setting(&mut self, name: &str) {
+        let at = format!("/settings/{name}");
+        if self.problems.iter().all(|problem| problem.at != at) {
+            let hint = if name == "verify_token" {
+                "make one up, enter it at the provider and write `settings: {verify_token: {file: PATH}}`"
+            } else {
+                "its page at the provider shows the value"
+            };
+            self.problem(&at, format!("this provider needs `settings.{name}`"), Some(hint));
+        }
     }
 
     fn base(&mut self, signs_url: bool) -> Option<PublicUrl> {

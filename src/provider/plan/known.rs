@@ -130,7 +130,21 @@ impl Draft<'_> {
         let mut challenges = Vec::new();
         for (index, rule) in rules {
             let (known, claims) = (&mut self.known, &mut self.claims);
-            let compiled = Challenge::compile(rule, |name| Field::parse(name, known, claims));
+            let (settings, given, mut missing) = (&mut self.settings, &self.options.settings, None);
+            let compiled = Challenge::compile(
+                rule,
+                |name| Field::parse(name, known, claims),
+                |name| {
+                    settings.insert(name.to_owned());
+                    given.get(name).cloned().unwrap_or_else(|| {
+                        missing = Some(name.to_owned());
+                        String::new()
+                    })
+                },
+            );
+            if let Some(name) = missing {
+                self.missing_setting(&name);
+            }
             challenges.extend(self.kept(&format!("/verify/challenge/{index}"), compiled));
         }
         challenges

@@ -17,6 +17,8 @@ pub struct OneOrMany(pub Vec<String>);
 pub enum Want {
     /// This text (a number or truth value is compared as written).
     Text(String),
+    /// There, whatever it is (`"*"`).
+    Present,
     /// Not there.
     Absent,
 }
@@ -206,7 +208,11 @@ impl<'de> Deserialize<'de> for Want {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Want, E> {
-                Ok(Want::Text(text.to_owned()))
+                Ok(if text == "*" {
+                    Want::Present
+                } else {
+                    Want::Text(text.to_owned())
+                })
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Want, E> {

@@ -272,6 +272,8 @@ fn every_cause_has_a_label_and_a_sentence_of_its_own() {
         Cause::BatchTooLong,
         Cause::FormTooLong,
         Cause::ChallengeMalformed(at()),
+        Cause::VerifyTokenWrong(at()),
+        Cause::SignedForAnybody,
     ];
     let labels: std::collections::BTreeSet<&str> = all.iter().map(Cause::label).collect();
     let texts: std::collections::BTreeSet<String> = all.iter().map(Cause::to_string).collect();

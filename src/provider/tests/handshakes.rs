@@ -104,3 +104,94 @@ fn zoom_signs_short_tokens_only() {
         );
     }
 }
+
+/// Whatever a handshake signs for anybody, no event is authentic by it.
+#[test]
+fn no_open_handshake_is_a_signing_oracle() {
+    let provider = named("x-twitter");
+    let keys = provider.keys(&[text(SECRET)]).expect("keys");
+    let head_of = |method: http::Method, target: &str| Attempt {
+        method,
+        target: target.to_owned(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    };
+    for token in ["0", "true", "null", "eyJ9", "a-b_c", &"x".repeat(128)] {
+        let asked = head_of(http::Method::GET, &format!("/hooks?crc_token={token}"));
+        let said: serde_json::Value = serde_json::from_slice(&answer(&asked, &provider, &keys).body).expect("JSON");
+        let signature = said["response_token"].as_str().expect("a text");
+        let forged = head_of(http::Method::POST, "/hooks")
+            .with_body(token.as_bytes())
+            .set("x-twitter-webhooks-signature", signature);
+        assert_eq!(
+            forged.refusal(&provider, &keys),
+            Refusal::Unverified(Cause::SignedForAnybody),
+            "{token}"
+        );
+    }
+    let event = signed(&provider, &keys, b"{}", None, None);
+    assert!(matches!(event.judged(&provider, &keys), Ok(Finding::Authentic(_))));
+}
+
+#[test]
+fn a_preset_cannot_declare_an_oracle() {
+    let when = "signature: {from: header:X-S}\nchallenge: [{auth: none, when: {'query:t': '*'}, method: GET, ";
+    for (yaml, words) in [
+        (
+            format!("signed: '{{body}}{{header.x-b}}'\n{when}reply: {{body: '{{hmac(query.t)}}'}}}}]"),
+            "anybody could have it sign",
+        ),
+        (format!("{when}reply: {{body: '{{json./a}}'}}}}]"), "has no body to read"),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{auth: none, when: {'json:/a': '*'}, reply: {}}]".to_owned(),
+            "`when` reads more",
+        ),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{auth: none, when: {'query:t': '*'}, reply: {body: '{hmac(json./a)}'}}]".to_owned(),
+            "nothing of the body",
+        ),
+        (format!("{when}token: 'query:t', reply: {{}}}}]"), "belongs to `auth: verify_token`"),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{auth: none, method: GET, reply: {}}]".to_owned(),
+            "at least one field",
+        ),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{auth: verify_token, when: {'query:t': '*'}, reply: {}}]".to_owned(),
+            "needs `token`",
+        ),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{method: GET, when: {'query:t': '*'}, reply: {}}]".to_owned(),
+            "that no signature proves",
+        ),
+        (
+            "signature: {from: header:X-S}\nchallenge: [{auth: none, method: DELETE, when: {'query:t': '*'}, reply: {}}]".to_owned(),
+            "no method of handshakes",
+        ),
+    ] {
+        let preset = Preset::from_yaml(&yaml).unwrap_or_else(|error| panic!("{yaml}: {error}"));
+        let problems = Provider::compile(&preset, &Options::default()).err().expect(&yaml);
+        assert!(problems.iter().any(|one| one.message.contains(words)), "{yaml}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_missing_verify_token_is_a_problem_of_the_settings() {
+    let problems = Provider::compile(preset("meta").expect("meta"), &Options::default())
+        .err()
+        .expect("a problem");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].at, "/settings/verify_token");
+    // One that is empty lets nobody in.
+    let meta = compiled(preset("meta").expect("meta"), &[("verify_token", "")]);
+    let keys = meta.keys(&[text(SECRET)]).expect("keys");
+    let asked = Attempt {
+        method: http::Method::GET,
+        target: "/hooks?hub.mode=subscribe&hub.challenge=1&hub.verify_token=".to_owned(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    };
+    assert!(matches!(
+        asked.refusal(&meta, &keys),
+        Refusal::Unverified(Cause::VerifyTokenWrong(_))
+    ));
+}

@@ -79,7 +79,7 @@ impl Request {
         let mut connection = Connection::open(to);
         connection.write(&self.head());
         connection.write(&self.body);
-        connection.answer().expect("an answer")
+        connection.answer_to(self.method).expect("an answer")
     }
 }
 
@@ -146,7 +146,7 @@ impl Connection {
     pub fn exchange(&mut self, request: &Request) -> Option<Answer> {
         self.write(&request.head());
         self.write(&request.body);
-        self.answer()
+        self.answer_to(request.method)
     }
 
     /// Says that nothing more will be sent.
@@ -168,6 +168,11 @@ impl Connection {
 
     /// The next answer; `None` if the connection was closed without one.
     pub fn answer(&mut self) -> Option<Answer> {
+        self.answer_to("POST")
+    }
+
+    /// The same to a request of this method: an answer to HEAD ends with its head.
+    pub fn answer_to(&mut self, method: &str) -> Option<Answer> {
         let head_end = loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 break at;
@@ -197,7 +202,9 @@ impl Connection {
                 .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
                 .map(|(_, v)| v.clone())
         };
-        let body = if value("transfer-encoding").is_some() {
+        let body = if method == "HEAD" {
+            Vec::new()
+        } else if value("transfer-encoding").is_some() {
             self.chunked()?
         } else {
             let length: usize = value("content-length").map_or(0, |text| text.parse().expect("a length"));
