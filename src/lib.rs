@@ -14,13 +14,14 @@
 //! |---|---|---|
 //! | [`event`] | the vocabulary: names, bodies, keys, clocks, secrets | nothing of ours |
 //! | [`telemetry`] | metrics, one log line a request, ids | `event` |
-//! | [`server`] | accept loop, deadlines, gate, drain; knows nothing of webhooks | `event` |
-//! | [`store`] | the connection to Redis and its breaker | `event` |
+//! | [`tls`] | certificates, keys, and what rustls makes of them | `event` |
+//! | [`server`] | accept loop, deadlines, gate, drain; knows nothing of webhooks | `event`, `tls` |
+//! | [`store`] | the connection to Redis and its breaker | `event`, `tls` |
 //! | [`provider`] | signature schemes as data: verify, sign, explain; sans-IO | `event` |
 //! | [`replay`] | the ledger: claim, settle; in process and on Redis | `event`, `store` |
 //! | [`limit`] | rates, penalties, budgets | `event`, `store` |
-//! | [`upstream`] | what a destination gets, and how it answers | `event` |
-//! | [`config`] | YAML to settings, every problem at once | `event` and the four above |
+//! | [`upstream`] | what a destination gets, and how it answers | `event`, `tls` |
+//! | [`config`] | YAML to settings, every problem at once | `event`, `tls` and the four above |
 //! | [`source`] | a live source, its routes, how a request ends | `event`, the four, `telemetry` |
 //! | [`pipeline`] | the journey | the same and `source` |
 //! | [`admin`] | probes, metrics, status, forget | `event`, `provider`, `replay`, `source`, `telemetry` |
@@ -46,4 +47,5 @@ pub mod server;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -13,13 +13,17 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("telemetry", &["event"]),
-    ("server", &["event"]),
-    ("store", &["event"]),
+    ("tls", &["event"]),
+    ("server", &["event", "tls"]),
+    ("store", &["event", "tls"]),
     ("provider", &["event"]),
     ("replay", &["event", "store"]),
     ("limit", &["event", "store"]),
-    ("upstream", &["event"]),
-    ("config", &["event", "provider", "replay", "limit", "upstream"]),
+    ("upstream", &["event", "tls"]),
+    (
+        "config",
+        &["event", "tls", "store", "provider", "replay", "limit", "upstream"],
+    ),
     (
         "source",
         &["event", "provider", "replay", "limit", "upstream", "telemetry"],
@@ -42,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "event",
             "telemetry",
+            "tls",
             "server",
             "store",
             "provider",

@@ -8,7 +8,7 @@ mod source;
 mod word;
 
 pub(super) use collection::{Listed, Named};
-pub(super) use destination::{Destination, Sign, Status, Upstream};
+pub(super) use destination::{ClientTls, Destination, Sign, Status, Upstream};
 pub(super) use source::{
     Defaults, Fields, Origin, Per, RateLimit, Replay, ReplayLong, Secret, Setting, Source, To, Tolerance, Verify,
 };

@@ -11,6 +11,7 @@ mod redis;
 mod route;
 mod scheme;
 mod source;
+mod tls;
 mod together;
 
 use super::{
