@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod preset;
 
 mod asymmetric;
+mod canonical;
 mod diagnose;
 mod facts;
 mod field;
@@ -15,6 +16,7 @@ mod freshness;
 mod handshake;
 mod identity;
 mod jwt;
+mod key_url;
 mod keys;
 mod mac;
 mod pick;

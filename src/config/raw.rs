@@ -10,7 +10,7 @@ mod word;
 pub(super) use collection::{Listed, Named};
 pub(super) use destination::{ClientTls, Destination, Sign, Status, Upstream};
 pub(super) use source::{
-    Defaults, Fields, Origin, Per, RateLimit, Replay, ReplayLong, Secret, Setting, Source, To, Tolerance, Verify,
+    Defaults, Fields, Origin, Per, Pin, RateLimit, Replay, ReplayLong, Secret, Setting, Source, To, Tolerance, Verify,
 };
 pub(super) use word::{Duplicates, Encoding, Forwarding, OnMissing, OnOutage, ReadyPart, ScopeWord, Text};
 

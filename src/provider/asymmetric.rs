@@ -3,13 +3,18 @@
 use super::preset::{Algorithm, KeyRule};
 use aws_lc_rs::signature::{self as sig, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding, HEXLOWER_PERMISSIVE};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 
 /// A JWKS may hold several keys; more than this is a mistake.
 const MAX_KEYS: usize = 16;
 
 /// A public key, parsed once.
-pub struct PublicKey(ParsedPublicKey);
+pub struct PublicKey {
+    key: ParsedPublicKey,
+    /// The same key for the older digest, where the provider may use either.
+    older: Option<ParsedPublicKey>,
+}
 
 impl PublicKey {
     /// Reads the keys that `text` holds (several in a JWKS only); the reason where it cannot be read never quotes it.
@@ -23,23 +28,35 @@ impl PublicKey {
                 vec![decode(&BASE64, bare, "base64 after an optional `whpk_`")?]
             }
             KeyRule::Pem => vec![pem(text)?],
+            KeyRule::Certificate if text.trim_ascii_start().starts_with(b"-----BEGIN CERTIFICATE-----") => {
+                vec![certificate(text)?]
+            }
+            KeyRule::Certificate => vec![pem(text)?],
             KeyRule::Jwk if text.trim_ascii_start().starts_with(b"-----BEGIN") => vec![pem(text)?],
             KeyRule::Jwk => jwk(algorithm, text)?,
             KeyRule::Utf8 | KeyRule::Whsec | KeyRule::Sha1 => vec![text.to_vec()],
         };
         keys.into_iter()
             .map(|bytes| {
-                UnparsedPublicKey::new(scheme, bytes)
-                    .parse()
-                    .map(Self)
-                    .map_err(|_| format!("it is not a public key for {}", algorithm.as_str()))
+                let parse = |scheme| {
+                    UnparsedPublicKey::new(scheme, bytes.as_slice())
+                        .parse()
+                        .map_err(|_| format!("it is not a public key for {}", algorithm.as_str()))
+                };
+                let older = (algorithm == Algorithm::RsaSha256OrSha1)
+                    .then(|| parse(&sig::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY));
+                Ok(Self {
+                    key: parse(scheme)?,
+                    older: older.transpose()?,
+                })
             })
             .collect()
     }
 
     /// Is `signature` right for `message`?
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify_sig(message, signature).is_ok()
+        let verifies = |key: &ParsedPublicKey| key.verify_sig(message, signature).is_ok();
+        verifies(&self.key) || self.older.as_ref().is_some_and(verifies)
     }
 }
 
@@ -48,7 +65,7 @@ fn scheme(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
         Algorithm::Ed25519 => &sig::ED25519,
         Algorithm::EcdsaP256Sha256 => &sig::ECDSA_P256_SHA256_ASN1,
         Algorithm::JwtEs256 => &sig::ECDSA_P256_SHA256_FIXED,
-        Algorithm::RsaSha256 | Algorithm::JwtRs256 => &sig::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RsaSha256 | Algorithm::RsaSha256OrSha1 | Algorithm::JwtRs256 => &sig::RSA_PKCS1_2048_8192_SHA256,
         Algorithm::RsaSha1 => &sig::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
         _ => return None,
     })
@@ -76,6 +93,14 @@ fn pem(text: &[u8]) -> Result<Vec<u8>, String> {
     };
     let base64: Vec<u8> = inside.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     decode(&BASE64, &base64, "a PEM: what is between its lines is not base64")
+}
+
+/// The public key of the first certificate of a PEM, as `SubjectPublicKeyInfo`. It is pinned: who issued it, and until
+/// when it is valid, was decided by whoever put it there.
+fn certificate(text: &[u8]) -> Result<Vec<u8>, String> {
+    let der = CertificateDer::from_pem_slice(text).map_err(|_| "it is not a certificate in PEM form")?;
+    let parsed = webpki::EndEntityCert::try_from(&der).map_err(|_| "it is not a certificate that can be read")?;
+    Ok(parsed.subject_public_key_info().to_vec())
 }
 
 #[derive(Deserialize)]

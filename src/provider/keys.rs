@@ -186,7 +186,8 @@ fn symmetric(rule: KeyRule, secret: &KeyText) -> Result<Secret, Fault> {
         (Encoding::Base64 | Encoding::Preset, KeyRule::Whsec) => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
         (Encoding::Base64, _) | (Encoding::Preset, KeyRule::Base64 | KeyRule::Spki | KeyRule::Whpk) => base64(text)?,
         (Encoding::Hex, _) | (Encoding::Preset, KeyRule::Hex) => hex(text)?,
-        (Encoding::Utf8, _) | (Encoding::Preset, KeyRule::Utf8 | KeyRule::Sha1 | KeyRule::Pem | KeyRule::Jwk) => {
+        (Encoding::Utf8, _)
+        | (Encoding::Preset, KeyRule::Utf8 | KeyRule::Sha1 | KeyRule::Pem | KeyRule::Certificate | KeyRule::Jwk) => {
             text.to_vec()
         }
     };

@@ -9,8 +9,9 @@ use super::{
     Options, Preset, Problem, Tolerance,
     field::{Field, Place},
     handshake::Challenge,
+    key_url::KeyUrl,
     pick::Pointers,
-    preset::{Algorithm, Covers, Encoded, KeyRule, Unit, Unless},
+    preset::{Algorithm, Covers, Digested, Encoded, KeyRule, Unit, Unless},
     signature::Signature,
     template::{Piece, Template},
     url::PublicUrl,
@@ -34,7 +35,8 @@ pub struct Plan {
     pub streams_at: Option<usize>,
     pub time: Option<Time>,
     pub body_hash: Option<BodyHash>,
-    pub require: Vec<(Field, Template)>,
+    pub require: Vec<(Field, Vec<Template>)>,
+    pub key_url: Option<KeyUrl>,
     /// The elements of a batch, each of which is verified: pointers and their slot.
     pub each: Option<(Pointers, usize)>,
     /// Pointers that verification reads, within each element where there are elements.
@@ -84,6 +86,7 @@ pub struct BodyHash {
     pub field: Field,
     pub encoding: Encoded,
     pub unless: Option<Unless>,
+    pub of: Digested,
 }
 
 /// A place of the id.
@@ -148,7 +151,7 @@ impl Plan {
     fn fields(&self, mut take: impl FnMut(&Field)) {
         let pieces = self.templates.iter().flat_map(|template| &template.pieces);
         let signed = pieces.filter_map(|piece| match piece {
-            Piece::Field(field) => Some(field),
+            Piece::Field(field) | Piece::Line(field, _) => Some(field),
             _ => None,
         });
         self.signature
@@ -158,6 +161,7 @@ impl Plan {
             .chain(self.time.iter().map(|time| &time.field))
             .chain(self.body_hash.iter().map(|hash| &hash.field))
             .chain(self.require.iter().map(|(field, _)| field))
+            .chain(self.key_url.iter().map(|url| &url.field))
             .chain(self.id.iter().map(|id| &id.field))
             .chain(&self.event)
             .chain(&self.action)

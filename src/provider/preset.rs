@@ -36,15 +36,18 @@ pub struct Preset {
     pub signature: Option<SignatureRule>,
     /// What is signed, as a template (`{timestamp}.{body}`); of a list (at most 4) any may match. Places: `{body}`,
     /// `{body_sha256}`, `{timestamp}`, `{method}`, `{url}`, `{url_with_port}`, `{url_without_port}`, `{url_without_query}`,
-    /// `{url_sha256}`, `{query_sorted}`, `{form_sorted}`, `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
+    /// `{url_sha256}`, `{url_query_form}`, `{target_escaped}`, `{query_sorted}`, `{form_sorted}`, `{body_crc32}`,
+    /// `{headers_listed.LIST,NAME}`, `{line./x}` (`x`, line end, value, line end; nothing where absent), `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
     /// is absent), `{form.x}`, `{query.x}`, `{config.NAME}`.
     pub signed: Option<OneOrMany>,
     /// The signed time.
     pub timestamp: Option<TimestampRule>,
     /// A digest of the body that is signed in its stead.
     pub body_hash: Option<BodyHashRule>,
-    /// Fields that must have a fixed value (`header:X`, `claim:iss`), which may hold `{config.NAME}`.
-    pub require: BTreeMap<String, String>,
+    /// Fields that must have a fixed value, or one of a list (`header:X`, `claim:iss`), which may hold `{config.NAME}`.
+    pub require: BTreeMap<String, OneOrMany>,
+    /// Where the request says its certificate or key is; any other host than these is refused.
+    pub key_url: Option<KeyUrlRule>,
     /// JSON pointer with `/*`: the check runs once per element, and an empty list fails.
     pub each: Option<String>,
     /// The provider's id of an event.
@@ -150,6 +153,30 @@ pub struct BodyHashRule {
     /// When it may be missing beside an empty body.
     #[serde(default)]
     pub unless: Option<Unless>,
+    /// What it is the digest of.
+    #[serde(default)]
+    pub of: Digested,
+}
+
+/// What a signed digest is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Digested {
+    /// The body.
+    #[default]
+    Body,
+    /// Method, path and sorted query (Atlassian's `qsh`): the body is not covered.
+    Request,
+}
+
+/// Where the request says its certificate or key is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyUrlRule {
+    /// `header:NAME` or `json:/pointer`.
+    pub from: String,
+    /// Host names that are believed; `*` stands for one label.
+    pub hosts: Vec<String>,
 }
 
 /// When a body's digest may be missing.

@@ -1,13 +1,13 @@
 //! The headers that a provider would send: the verifier's own templates, filled and signed with the newest secret.
 
 use super::{
-    CannotSign, Unsigned,
+    CannotSign, Unsigned, canonical,
     field::{Field, Place, Scene},
     freshness, jwt,
     keys::{Key, Keys},
     mac::Mac,
     plan::Plan,
-    preset::{Algorithm, Encoded},
+    preset::{Algorithm, Digested, Encoded},
     signature::encode,
     template::{self, Piece},
 };
@@ -41,13 +41,18 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     {
         headers.push((name.clone(), value(text)?));
     }
-    for (field, want) in &plan.require {
-        if let Some(name) = field.header() {
+    for (field, values) in &plan.require {
+        if let (Some(name), Some(want)) = (field.header(), values.first()) {
             let head = head(request, &headers)?;
             let mut bytes = Vec::new();
             let scene = Scene::of_head(&head, plan.base.as_ref(), None);
             fill(&want.pieces, &scene, &mut |part| bytes.extend_from_slice(part))?;
             headers.push((name.clone(), HeaderValue::from_bytes(&bytes).map_err(|_| unfit())?));
+        }
+    }
+    for piece in plan.templates.iter().take(1).flat_map(|template| &template.pieces) {
+        if let Piece::HeadersListed(listed) = piece {
+            headers.push((listed.list.clone(), value(&listed.names())?));
         }
     }
     let head = head(request, &headers)?;
@@ -200,8 +205,8 @@ fn mac_of(plan: &Plan, scene: &Scene<'_>, mut mac: Mac, encoding: Encoded) -> Re
 /// A JWT with the claims that the preset reads.
 fn token(plan: &Plan, scene: &Scene<'_>, mac: &Mac, request: &Unsigned<'_>) -> Result<String, CannotSign> {
     let mut claims = serde_json::Map::new();
-    for (field, want) in &plan.require {
-        if matches!(field.place, Place::Claim(_)) {
+    for (field, values) in &plan.require {
+        if let (Place::Claim(_), Some(want)) = (&field.place, values.first()) {
             let mut bytes = Vec::new();
             fill(&want.pieces, scene, &mut |part| bytes.extend_from_slice(part))?;
             claims.insert(
@@ -224,7 +229,7 @@ fn token(plan: &Plan, scene: &Scene<'_>, mac: &Mac, request: &Unsigned<'_>) -> R
     {
         claims.insert(
             hash.field.name.to_string(),
-            encode(&Sha256::digest(request.body), hash.encoding).into(),
+            encode(&digested(hash.of, scene, request)?, hash.encoding).into(),
         );
     }
     let header = serde_json::json!({ "alg": jwt::name(plan.algorithm), "typ": "JWT" });
@@ -237,6 +242,16 @@ fn token(plan: &Plan, scene: &Scene<'_>, mac: &Mac, request: &Unsigned<'_>) -> R
     let mut mac = mac.clone();
     mac.update(signed.as_bytes());
     Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(mac.finish().bytes())))
+}
+
+fn digested(of: Digested, scene: &Scene<'_>, request: &Unsigned<'_>) -> Result<Vec<u8>, CannotSign> {
+    Ok(match of {
+        Digested::Body => Sha256::digest(request.body).to_vec(),
+        Digested::Request => {
+            let text = canonical::request(scene).map_err(|cause| CannotSign(cause.to_string()))?;
+            Sha256::digest(text).to_vec()
+        }
+    })
 }
 
 fn value(text: &str) -> Result<HeaderValue, CannotSign> {

@@ -1,6 +1,7 @@
 //! What is signed: a text with places that are filled with the request's very bytes.
 
 use super::{
+    canonical::{self, Listed},
     evidence::Cause,
     field::{Field, Found, Place, Scene},
     url::Form,
@@ -36,6 +37,16 @@ pub enum Piece {
     BodyDigest,
     /// The raw query, its parameters sorted by name.
     QuerySorted,
+    /// CRC-32 of the body, in decimal: it covers the body against accidents, not against forgers.
+    BodyCrc,
+    /// The headers that the request itself lists.
+    HeadersListed(Listed),
+    /// The raw path, and the query escaped once more.
+    TargetEscaped,
+    /// URL, sorted query and sorted form.
+    UrlQueryForm,
+    /// A JSON value behind a line with its name; nothing where it is absent.
+    Line(Field, Vec<u8>),
     /// The secret, for plain digests.
     Secret,
     /// A header, JSON value or form field.
@@ -77,6 +88,9 @@ impl Template {
                 "form_sorted" => Piece::FormSorted,
                 "body_sha256" => Piece::BodyDigest,
                 "query_sorted" => Piece::QuerySorted,
+                "body_crc32" => Piece::BodyCrc,
+                "target_escaped" => Piece::TargetEscaped,
+                "url_query_form" => Piece::UrlQueryForm,
                 "secret" => Piece::Secret,
                 _ => match name.split_once('.') {
                     Some(("config", name)) => {
@@ -89,6 +103,11 @@ impl Template {
                         optional: true,
                         ..field(&format!("json:{}", name.trim_end_matches('?')))?
                     }),
+                    Some(("line", name)) => {
+                        let label = name.rsplit('/').next().unwrap_or_default();
+                        Piece::Line(field(&format!("json:{name}"))?, label.as_bytes().to_vec())
+                    }
+                    Some(("headers_listed", names)) => Piece::HeadersListed(Listed::parse(names)?),
                     Some((kind @ ("header" | "json" | "form" | "query"), name)) => {
                         Piece::Field(field(&format!("{kind}:{name}"))?)
                     }
@@ -120,22 +139,30 @@ impl Template {
 
     /// Does it hold the body, raw, as a form or as its digest?
     pub fn has_body(&self) -> bool {
-        self.has(|piece| matches!(piece, Piece::Body | Piece::BodyDigest | Piece::FormSorted))
+        self.has(|piece| {
+            matches!(
+                piece,
+                Piece::Body | Piece::BodyDigest | Piece::FormSorted | Piece::UrlQueryForm
+            )
+        })
     }
 
     /// Does it hold the URL?
     pub fn has_url(&self) -> bool {
-        self.has(|piece| matches!(piece, Piece::Url(_) | Piece::UrlDigest))
+        self.has(|piece| matches!(piece, Piece::Url(_) | Piece::UrlDigest | Piece::UrlQueryForm))
     }
 
     /// Does it hold the field at this place?
     pub fn has_field(&self, name: &Field) -> bool {
         self.has(|piece| match piece {
-            Piece::Field(field) => match (&field.place, &name.place) {
+            Piece::Field(field) | Piece::Line(field, _) => match (&field.place, &name.place) {
                 // Slots of different pointer sets: the pointer itself is what is compared.
                 (Place::Json(_), Place::Json(_)) => field.name == name.name,
                 (one, other) => one == other,
             },
+            Piece::HeadersListed(listed) => name
+                .header()
+                .is_some_and(|name| *name == listed.list || listed.must.contains(name)),
             _ => false,
         })
     }
@@ -151,9 +178,17 @@ impl Template {
                 | Piece::Method
                 | Piece::Url(_)
                 | Piece::UrlDigest
+                | Piece::HeadersListed(_)
+                | Piece::TargetEscaped
                 | Piece::QuerySorted => true,
                 Piece::Field(field) => field.in_head(),
-                Piece::Body | Piece::BodyDigest | Piece::FormSorted | Piece::Secret => false,
+                Piece::Body
+                | Piece::BodyDigest
+                | Piece::BodyCrc
+                | Piece::FormSorted
+                | Piece::UrlQueryForm
+                | Piece::Line(..)
+                | Piece::Secret => false,
             })
         };
         (whole(&self.pieces[..at]) && whole(&self.pieces[at + 1..])).then_some(at)
@@ -193,6 +228,16 @@ pub fn render(pieces: &[Piece], scene: &Scene<'_>, mut sink: impl FnMut(&[u8])) 
                 pairs.sort_by_key(|pair| pair.split('=').next());
                 sink(pairs.join("&").as_bytes());
             }
+            Piece::BodyCrc => sink(canonical::crc32(scene.body).as_bytes()),
+            Piece::HeadersListed(listed) => sink(&listed.text(scene)?),
+            Piece::TargetEscaped => sink(canonical::target_escaped(scene).as_bytes()),
+            Piece::UrlQueryForm => sink(&canonical::url_query_form(scene)?),
+            Piece::Line(field, label) => match scene.read(field) {
+                Found::Text(text) => [label, &b"\n"[..], &text, b"\n"].into_iter().for_each(&mut sink),
+                Found::Missing if scene.lacks(field) => {}
+                Found::Missing => return Err(Cause::FieldWrong(field.name.clone())),
+                Found::Doubled => return Err(Cause::FieldDoubled(field.name.clone())),
+            },
             Piece::Secret => sink(scene.secret.unwrap_or_default()),
             Piece::Field(field) => match scene.read(field) {
                 Found::Text(text) => sink(&text),

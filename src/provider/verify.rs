@@ -188,15 +188,22 @@ pub(super) fn token(plan: &Plan, scene: &Scene<'_>, keys: &Keys) -> Result<usize
 
 /// Checks the fields that must have a fixed value, those of the head or the others.
 pub(super) fn required(plan: &Plan, scene: &Scene<'_>, of_head: bool) -> Result<(), Cause> {
-    for (field, want) in &plan.require {
+    for (field, values) in &plan.require {
         if field.in_head() != of_head {
             continue;
         }
-        let mut wanted = Vec::new();
-        template::render(&want.pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
         match scene.read(field) {
-            Found::Text(text) if *text == *wanted => {}
-            Found::Text(_) => return Err(Cause::FieldWrong(field.name.clone())),
+            Found::Text(text) => {
+                let mut fits = false;
+                for want in values {
+                    let mut wanted = Vec::new();
+                    template::render(&want.pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
+                    fits |= *text == *wanted;
+                }
+                if !fits {
+                    return Err(Cause::FieldWrong(field.name.clone()));
+                }
+            }
             Found::Missing => return Err(Cause::FieldMissing(field.name.clone())),
             Found::Doubled => return Err(Cause::FieldDoubled(field.name.clone())),
         }

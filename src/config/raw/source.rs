@@ -26,9 +26,9 @@ pub(in crate::config) struct Source {
     pub paths: Option<Listed<PathText>>,
     /// Its secrets, newest first; all are valid at once.
     pub secrets: Option<Listed<Secret>>,
-    /// A pinned certificate instead of secrets. Not supported yet.
+    /// The provider's certificate, pinned, in place of secrets: one `{file: PATH}` or a list.
     pub certificate: Option<Pin>,
-    /// A pinned key set instead of secrets. Not supported yet.
+    /// The provider's key set, pinned, in place of secrets.
     pub jwks: Option<Pin>,
     /// For `provider: custom`: the fields of a preset file.
     pub verify: Option<Verify>,

@@ -3,12 +3,12 @@
 use super::{Reader, defaults::Defaults, scheme::Scheme};
 use crate::config::{
     problem::Fault,
-    raw::{self, Listed},
+    raw::{self, Listed, OnMissing},
     secrets::{Fetched, Held},
     settings::SourceSecret,
     spot::Spot,
 };
-use crate::provider::KeyText;
+use crate::provider::{KeyText, preset::KeyRule};
 
 /// More would make every verification as many times as slow.
 const MOST_SECRETS: usize = 8;
@@ -41,7 +41,11 @@ impl Reader<'_> {
                     "source `{name}` has no secrets{}",
                     if empty { ": the list is empty" } else { "" }
                 ))
-                .hint("add `secrets: [{file: PATH}]`; a source that verifies nothing is `provider: none`"),
+                .hint(if scheme.preset.key == KeyRule::Certificate {
+                    "pin the provider's certificate: `certificate: {file: PATH}`"
+                } else {
+                    "add `secrets: [{file: PATH}]`; a source that verifies nothing is `provider: none`"
+                }),
             );
         }
         if !scheme.facts.needs_secrets && spot.has("secrets") {
@@ -81,44 +85,56 @@ impl Reader<'_> {
             );
         }
         for (index, raw) in list.iter().enumerate() {
-            match self.secret(
+            self.keep_secret(
                 raw.as_ref(),
                 spot.at("secrets").item(index),
-                &format!("source `{name}`"),
+                name,
                 on_missing,
-            ) {
-                Fetched::Held(held) => {
-                    let Held {
+                &mut secrets,
+            );
+        }
+        secrets
+    }
+
+    /// Reads one secret and adds it to the others.
+    pub(super) fn keep_secret(
+        &self,
+        raw: Option<&raw::Secret>,
+        spot: Spot<'_>,
+        name: &str,
+        on_missing: OnMissing,
+        secrets: &mut Secrets,
+    ) {
+        match self.secret(raw, spot, &format!("source `{name}`"), on_missing) {
+            Fetched::Held(held) => {
+                let Held {
+                    secret,
+                    encoding,
+                    allow_short,
+                    id,
+                    not_after,
+                    origin,
+                } = *held;
+                let label = id.unwrap_or_else(|| secrets.list.len().to_string());
+                if secrets.list.iter().any(|other| other.label == label) {
+                    self.problems.error(
+                        spot.at("id").value(),
+                        Fault::new(format!("two secrets of source `{name}` are called `{label}`")),
+                    );
+                }
+                secrets.list.push(SourceSecret {
+                    text: KeyText {
                         secret,
                         encoding,
                         allow_short,
-                        id,
-                        not_after,
-                        origin,
-                    } = *held;
-                    let label = id.unwrap_or_else(|| index.to_string());
-                    if secrets.list.iter().any(|other| other.label == label) {
-                        let at = spot.at("secrets").item(index).at("id");
-                        self.problems.error(
-                            at.value(),
-                            Fault::new(format!("two secrets of source `{name}` are called `{label}`")),
-                        );
-                    }
-                    secrets.list.push(SourceSecret {
-                        text: KeyText {
-                            secret,
-                            encoding,
-                            allow_short,
-                        },
-                        label,
-                        not_after,
-                        origin,
-                    });
-                }
-                Fetched::Missing(reason) => secrets.missing = Some(reason),
-                Fetched::Refused => secrets.refused = true,
+                    },
+                    label,
+                    not_after,
+                    origin,
+                });
             }
+            Fetched::Missing(reason) => secrets.missing = Some(reason),
+            Fetched::Refused => secrets.refused = true,
         }
-        secrets
     }
 }

@@ -76,8 +76,8 @@ impl Reader<'_> {
         let mut settings = BTreeMap::new();
         for (key, setting) in raw.iter().flat_map(|Named(list)| list) {
             let at = spot.at(key);
-            if matches!(key.as_str(), "certificate" | "jwks") {
-                self.unsupported(spot, key, "keys and certificates that are pinned or fetched come later");
+            if PINNED.contains(&key.as_str()) {
+                self.pinned_in_settings(setting.as_ref(), at, name, on_missing, secrets);
                 continue;
             }
             let text = match setting {
@@ -119,6 +119,53 @@ impl Reader<'_> {
         settings
     }
 
+    fn pinned_in_settings(
+        &self,
+        setting: Option<&Setting>,
+        spot: Spot<'_>,
+        name: &str,
+        on_missing: OnMissing,
+        secrets: &mut Secrets,
+    ) {
+        match setting {
+            Some(Setting::Secret(raw)) => self.keep_secret(Some(raw), spot, name, on_missing, secrets),
+            Some(Setting::Several(Listed(list))) => {
+                for (index, raw) in list.iter().enumerate() {
+                    self.keep_secret(raw.as_ref(), spot.item(index), name, on_missing, secrets);
+                }
+            }
+            None => secrets.refused = true,
+            Some(Setting::Text(_) | Setting::Flag(_) | Setting::Number(_)) => {
+                secrets.refused = true;
+                self.problems.error(
+                    spot.value(),
+                    Fault::new(format!("what source `{name}` pins is read from a file"))
+                        .hint("write `{file: PATH}`, or a list of these"),
+                );
+            }
+        }
+    }
+
+    /// `certificate` or `jwks`: one `{file: …}`, or a list of them, in place of `secrets`.
+    pub(super) fn pinned(
+        &self,
+        pin: Option<&raw::Pin>,
+        spot: Spot<'_>,
+        name: &str,
+        on_missing: OnMissing,
+        secrets: &mut Secrets,
+    ) {
+        match pin {
+            Some(raw::Pin::One(raw)) => self.keep_secret(Some(raw), spot, name, on_missing, secrets),
+            Some(raw::Pin::Several(Listed(list))) => {
+                for (index, raw) in list.iter().enumerate() {
+                    self.keep_secret(raw.as_ref(), spot.item(index), name, on_missing, secrets);
+                }
+            }
+            None => secrets.refused |= spot.exists(),
+        }
+    }
+
     /// `allow_unverified` and `provider: none` need each other.
     pub(super) fn unverified(&self, raw: &raw::Source, spot: Spot<'_>) {
         let Some(provider) = raw.provider.as_deref() else {
@@ -141,6 +188,9 @@ impl Reader<'_> {
         }
     }
 }
+
+/// Settings that stand in for `secrets`: what others would fetch from the provider.
+const PINNED: [&str; 2] = ["certificate", "jwks"];
 
 /// Settings that only their owner may know.
 fn is_secret(key: &str) -> bool {

@@ -13,17 +13,6 @@ use serde_json::Value;
 /// Errors of one inline scheme that are told at once.
 const MOST_REPEATS: usize = 16;
 
-/// Providers whose schemes need more than a preset.
-const LATER: [&str; 7] = [
-    "aws-sns",
-    "sns",
-    "paypal",
-    "contentful",
-    "plivo-v3",
-    "atlassian-connect",
-    "messagebird-legacy",
-];
-
 /// Keys of a source from which [`Options`] and the preset are made.
 const OPTIONS: [&str; 6] = ["settings", "tolerance", "id", "event", "public_url", "verify"];
 
@@ -49,16 +38,10 @@ impl Reader<'_> {
         let before = self.problems.errors();
         let mut options = self.options(raw, spot, name, defaults, secrets);
         let reported = self.problems.errors() > before || OPTIONS.iter().any(|key| spot.at(key).damaged());
-        self.unsupported(
-            spot,
-            "certificate",
-            "keys and certificates that are pinned or fetched come later",
-        );
-        self.unsupported(
-            spot,
-            "jwks",
-            "keys and certificates that are pinned or fetched come later",
-        );
+        let on_missing = raw.on_missing_secret.unwrap_or(defaults.on_missing);
+        for (key, pin) in [("certificate", &raw.certificate), ("jwks", &raw.jwks)] {
+            self.pinned(pin.as_ref(), spot.at(key), name, on_missing, secrets);
+        }
         self.unverified(raw, spot);
         let preset = self.preset(raw, spot)?;
         // What was reported already would only be reported again in other words.
@@ -143,14 +126,6 @@ impl Reader<'_> {
         }
         let names = self.presets.names();
         let Some(preset) = self.presets.preset(provider) else {
-            if LATER.contains(&provider) {
-                self.problems.error(
-                    spot.at("provider").value(),
-                    Fault::new(format!("`provider: {provider}` is not supported yet"))
-                        .hint("its scheme needs more than a preset file says"),
-                );
-                return None;
-            }
             let known = names.iter().map(String::as_str).chain(["custom"]);
             let hint = match suggest::nearest(provider, known.clone()) {
                 None if names.len() > 8 => {

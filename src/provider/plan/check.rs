@@ -62,7 +62,10 @@ impl Draft<'_> {
 
     fn check_key(&mut self) {
         let (algorithm, key) = (self.preset.algorithm, self.preset.key);
-        let public = matches!(key, KeyRule::Whpk | KeyRule::Spki | KeyRule::Pem | KeyRule::Jwk);
+        let public = matches!(
+            key,
+            KeyRule::Whpk | KeyRule::Spki | KeyRule::Pem | KeyRule::Certificate | KeyRule::Jwk
+        );
         let fits = if algorithm.is_asymmetric() {
             public || matches!(key, KeyRule::Hex | KeyRule::Base64)
         } else {
@@ -71,7 +74,7 @@ impl Draft<'_> {
         if !fits {
             let message = format!("{} does not take a key of this kind", algorithm.as_str());
             let hint = if algorithm.is_asymmetric() {
-                "hex, base64, whpk, spki, pem or jwk: a public key"
+                "hex, base64, whpk, spki, pem, certificate or jwk: a public key"
             } else {
                 "utf8, base64, hex, whsec or sha1: a shared secret"
             };

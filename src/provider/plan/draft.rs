@@ -5,7 +5,7 @@ use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
     pick::Pointers,
-    preset::OneOrMany,
+    preset::{Digested, OneOrMany},
     template::{Piece, Template},
     url::PublicUrl,
 };
@@ -62,12 +62,15 @@ impl<'a> Draft<'a> {
                 field,
                 encoding: rule.encoding,
                 unless: rule.unless,
+                of: rule.of,
             })
         });
+        let covers_body = body_hash.as_ref().is_some_and(|hash| hash.of == Digested::Body);
         let require = self.require();
+        let key_url = self.key_url();
         let each = self.each();
-        let covers = self.covers(&templates, body_hash.is_some(), each.is_some());
-        let id = self.ids(&templates, covers, body_hash.is_some());
+        let covers = self.covers(&templates, covers_body, each.is_some());
+        let id = self.ids(&templates, covers, covers_body);
         let (event, action) = self.events(&templates, covers);
         let tenant = preset
             .tenant
@@ -76,14 +79,15 @@ impl<'a> Draft<'a> {
             .unwrap_or_default();
         let repeatable = self.repeatable();
         let challenges = self.challenges();
-        let signs_url = templates.iter().any(Template::has_url) || require.iter().any(|(_, value)| value.has_url());
+        let signs_url = templates.iter().any(Template::has_url)
+            || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
         let signs_query = templates
             .iter()
-            .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted)));
+            .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped)));
         let base = self.base(signs_url);
         let signs_form = templates
             .iter()
-            .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted)));
+            .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm)));
         let leeway = match &time {
             Some(time) => time.window,
             None => facts::window(None, self.options),
@@ -105,6 +109,7 @@ impl<'a> Draft<'a> {
             time,
             body_hash,
             require,
+            key_url,
             id,
             event,
             action,

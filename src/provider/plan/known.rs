@@ -4,7 +4,7 @@ use super::{Id, Repeat, Role, Time, draft::Draft};
 use crate::provider::{
     field::{Field, Place},
     handshake::Challenge,
-    preset::{Covers, IdRule, OneOrMany},
+    preset::{Covers, Digested, IdRule, OneOrMany},
     template::{Piece, Template},
 };
 
@@ -84,7 +84,14 @@ impl Draft<'_> {
             return (Vec::new(), None);
         };
         let fields = self.known_fields("/verify/event", &rule.from);
-        let signed = |field: &Field| self.is_signed(field, templates, covers, preset.body_hash.is_some());
+        let signed = |field: &Field| {
+            self.is_signed(
+                field,
+                templates,
+                covers,
+                preset.body_hash.as_ref().is_some_and(|hash| hash.of == Digested::Body),
+            )
+        };
         if rule.signed == Some(true) && !fields.iter().all(signed) {
             self.problem(
                 "/verify/event/signed",

@@ -4,6 +4,7 @@ use super::{Time, draft::Draft};
 use crate::provider::{
     Tolerance, facts,
     field::{Field, Place},
+    key_url::KeyUrl,
     pick::Pointers,
     preset::{Covers, OneOrMany, SignatureRule, TimestampRule},
     signature::Signature,
@@ -122,13 +123,26 @@ impl Draft<'_> {
         })
     }
 
-    pub(super) fn require(&mut self) -> Vec<(Field, Template)> {
+    pub(super) fn key_url(&mut self) -> Option<KeyUrl> {
+        let rule = self.preset.key_url.as_ref()?;
+        let field = self.proof_field("/verify/key_url/from", &rule.from)?;
+        if rule.hosts.is_empty() {
+            self.problem("/verify/key_url/hosts", "without a host no request passes", None);
+        }
+        Some(KeyUrl {
+            field,
+            hosts: rule.hosts.clone(),
+        })
+    }
+
+    pub(super) fn require(&mut self) -> Vec<(Field, Vec<Template>)> {
         let rules = self.preset.require.iter();
         rules
             .filter_map(|(name, value)| {
                 let at = format!("/verify/require/{}", name.replace('~', "~0").replace('/', "~1"));
                 let field = self.proof_field(&at, name)?;
-                Some((field, self.template(&at, value)))
+                let values = value.0.iter().map(|text| self.template(&at, text));
+                Some((field, values.collect()))
             })
             .collect()
     }
@@ -158,9 +172,14 @@ impl Draft<'_> {
         if templates.iter().all(Template::has_body) {
             return Covers::Body;
         }
-        let some = templates
-            .iter()
-            .all(|one| one.has(|piece| matches!(piece, Piece::Field(_) | Piece::Url(_))));
+        let some = templates.iter().all(|one| {
+            one.has(|piece| {
+                matches!(
+                    piece,
+                    Piece::Field(_) | Piece::Line(..) | Piece::Url(_) | Piece::BodyCrc
+                )
+            })
+        });
         if some { Covers::Fields } else { Covers::Nothing }
     }
 
@@ -179,7 +198,10 @@ impl Draft<'_> {
         match field.place {
             Place::Json(_) | Place::Form(_) => covers == Covers::Body || named,
             Place::Query(_) => {
-                let whole = |piece: &Piece| matches!(piece, Piece::Url(form) if *form != crate::provider::url::Form::WithoutQuery);
+                let whole = |piece: &Piece| match piece {
+                    Piece::Url(form) => *form != crate::provider::url::Form::WithoutQuery,
+                    piece => matches!(piece, Piece::TargetEscaped | Piece::UrlQueryForm),
+                };
                 named || (!templates.is_empty() && templates.iter().all(|template| template.has(whole)))
             }
             Place::Header(_) => named,

@@ -28,6 +28,9 @@ pub enum Algorithm {
     RsaSha256,
     /// RSA PKCS#1 v1.5 with SHA-1, only where a provider has nothing else.
     RsaSha1,
+    /// RSA PKCS#1 v1.5 with SHA-256 or SHA-1, as an unsigned field of the request says: only where a provider leaves no
+    /// other way (Amazon SNS).
+    RsaSha256OrSha1,
     /// A shared token, compared as it stands.
     Token,
     /// HTTP basic credentials; the secret is `user:password`.
@@ -63,6 +66,8 @@ pub enum KeyRule {
     Spki,
     /// A public key in PEM.
     Pem,
+    /// An X.509 certificate in PEM, whose public key it is; a bare public key in PEM too.
+    Certificate,
     /// A public key as JWK, or several as JWKS.
     Jwk,
 }
@@ -81,6 +86,7 @@ impl Algorithm {
             Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
             Self::RsaSha256 => "rsa-sha256",
             Self::RsaSha1 => "rsa-sha1",
+            Self::RsaSha256OrSha1 => "rsa-sha256-or-sha1",
             Self::Token => "token",
             Self::Basic => "basic",
             Self::JwtHs256 => "jwt-hs256",
@@ -104,7 +110,13 @@ impl Algorithm {
     pub const fn is_asymmetric(self) -> bool {
         matches!(
             self,
-            Self::Ed25519 | Self::EcdsaP256Sha256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 | Self::JwtRs256
+            Self::Ed25519
+                | Self::EcdsaP256Sha256
+                | Self::RsaSha256
+                | Self::RsaSha1
+                | Self::RsaSha256OrSha1
+                | Self::JwtEs256
+                | Self::JwtRs256
         )
     }
 

@@ -42,7 +42,7 @@ fn attempt(provider: &Provider, keys: &Keys, body: &[u8]) -> Option<Attempt> {
         .plan
         .templates
         .iter()
-        .any(|one| one.has(|piece| matches!(piece, template::Piece::FormSorted)))
+        .any(|one| one.has(|piece| matches!(piece, template::Piece::FormSorted | template::Piece::UrlQueryForm)))
     {
         (
             "application/x-www-form-urlencoded",
@@ -241,7 +241,7 @@ proptest! {
     ) {
         let all: Vec<&str> = names().collect();
         let preset = preset(all[which.index(all.len())]).expect("a preset");
-        let settings: Vec<(&str, &str)> = ["public_key", "audience", "email", "verify_token"].iter().filter(|name| Plan::compile(preset, &Options::default()).0.settings.contains(**name)).map(|name| (*name, "x")).collect();
+        let settings: Vec<(&str, &str)> = ["public_key", "audience", "email", "verify_token", "webhook_id", "topic_arn"].iter().filter(|name| Plan::compile(preset, &Options::default()).0.settings.contains(**name)).map(|name| (*name, "x")).collect();
         let provider = compiled(preset, &settings);
         let keys = if preset.algorithm.is_asymmetric() { provider.keys(&[]) } else { provider.keys(&[text("whsec_c3RhbmRhcmQtd2ViaG9va3M=")]) };
         let Ok(keys) = keys else { return Ok(()) };

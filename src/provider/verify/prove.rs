@@ -4,13 +4,14 @@ use super::{States, read_time, required, token};
 use crate::{
     event::{Envelope, MacDigest, Timestamp},
     provider::{
+        canonical,
         evidence::{Cause, Refusal, Verified},
         field::{Found, Place, Scene},
         form, freshness, jwt,
         keys::{Key, Keys},
         mac::Mac,
         plan::Plan,
-        preset::{Encoded, Unless},
+        preset::{Digested, Encoded, Unless},
         template::{self, Piece},
     },
 };
@@ -104,6 +105,9 @@ fn one<'a>(
         return bearer(plan, &scene, envelope, keys, now);
     }
     required(plan, &scene, false).map_err(unverified)?;
+    if let Some(url) = &plan.key_url {
+        url.check(&scene).map_err(unverified)?;
+    }
     if plan.algorithm.is_bare() {
         return Ok(Proof {
             verified: Verified::Token,
@@ -317,7 +321,9 @@ fn body_hash(plan: &Plan, scene: &Scene<'_>, envelope: Envelope<'_>) -> Result<(
         Found::Text(text) => text,
         Found::Doubled => return Err(Cause::FieldDoubled(hash.field.name.clone())),
         // Nothing is left uncovered where there is nothing; a JWT of the body family names even the digest of nothing.
-        Found::Missing if envelope.body.is_empty() && covers_nothing(plan) => return Ok(()),
+        Found::Missing if hash.of == Digested::Body && envelope.body.is_empty() && covers_nothing(plan) => {
+            return Ok(());
+        }
         Found::Missing => return Err(Cause::BodyHashMissing(hash.field.name.clone())),
     };
     let wrong = || Cause::BodyHashWrong(hash.field.name.clone());
@@ -328,7 +334,10 @@ fn body_hash(plan: &Plan, scene: &Scene<'_>, envelope: Envelope<'_>) -> Result<(
     };
     let claimed = claimed.map_err(|_| wrong())?;
     let mut digest = Sha256::new();
-    envelope.body.iter().for_each(|frame| digest.update(frame));
+    match hash.of {
+        Digested::Body => envelope.body.iter().for_each(|frame| digest.update(frame)),
+        Digested::Request => digest.update(canonical::request(scene)?),
+    }
     if bool::from(digest.finalize()[..].ct_eq(&claimed)) {
         Ok(())
     } else {
