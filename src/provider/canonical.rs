@@ -8,7 +8,7 @@ use super::{
 };
 use crate::event::Frames;
 use http::HeaderName;
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 /// More names than this in a list of signed headers is nothing a provider sends.
 const MAX_LISTED: usize = 32;
@@ -43,19 +43,19 @@ impl Listed {
 
     /// `name:value` of each, sorted by name, joined by `;`.
     pub fn text(&self, scene: &Scene<'_>) -> Result<Vec<u8>, Cause> {
-        let named = |name: &HeaderName| Arc::<str>::from(name.as_str());
+        let wrong = || Cause::FieldWrong(self.list.as_str().into());
         let list = one(scene, &self.list)?;
-        let names = std::str::from_utf8(list).map_err(|_| Cause::FieldWrong(named(&self.list)))?;
+        let names = std::str::from_utf8(list).map_err(|_| wrong())?;
         let names = names
             .split(',')
             .map(|name| HeaderName::from_bytes(name.trim().as_bytes()));
         let mut names = names
             .take(MAX_LISTED + 1)
             .collect::<Result<Vec<HeaderName>, _>>()
-            .map_err(|_| Cause::FieldWrong(named(&self.list)))?;
+            .map_err(|_| wrong())?;
         let all_there = self.must.iter().chain([&self.list]).all(|name| names.contains(name));
         if names.len() > MAX_LISTED || !all_there {
-            return Err(Cause::FieldWrong(named(&self.list)));
+            return Err(wrong());
         }
         names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         let mut text = Vec::new();

@@ -1,23 +1,18 @@
 //! The proof itself: which secret made the signature over these bytes, and when.
 
-use super::{States, read_time, required, token};
+use super::{States, covered::body_hash, read_time, required, token};
 use crate::{
     event::{Envelope, MacDigest, Timestamp},
     provider::{
-        canonical,
         evidence::{Cause, Refusal, Verified},
-        field::{Found, Place, Scene},
+        field::Scene,
         form, freshness, jwt,
         keys::{Key, Keys},
         mac::Mac,
         plan::Plan,
-        preset::{Digested, Encoded, Unless},
         template::{self, Piece},
     },
 };
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 /// What was proven.
 pub struct Proof {
@@ -302,52 +297,4 @@ fn fresh(plan: &Plan, signed_at: Option<Timestamp>, now: Timestamp) -> Result<()
         Some(age_millis) => Err(Refusal::Stale { age_millis }),
         None => Ok(()),
     }
-}
-
-/// Holds the signed digest of the body against the body.
-fn body_hash(plan: &Plan, scene: &Scene<'_>, envelope: Envelope<'_>) -> Result<(), Cause> {
-    let is_form = form::is_form(&envelope.head.headers);
-    let Some(hash) = &plan.body_hash else {
-        // `{form_sorted}` is nothing for a body that is no form: the signature would not cover it.
-        if plan.signs_form && !is_form && !envelope.body.is_empty() {
-            return Err(Cause::FieldMissing("form".into()));
-        }
-        return Ok(());
-    };
-    if hash.unless == Some(Unless::Form) && is_form {
-        return Ok(());
-    }
-    let text = match scene.read(&hash.field) {
-        Found::Text(text) => text,
-        Found::Doubled => return Err(Cause::FieldDoubled(hash.field.name.clone())),
-        // Nothing is left uncovered where there is nothing; a JWT of the body family names even the digest of nothing.
-        Found::Missing if hash.of == Digested::Body && envelope.body.is_empty() && covers_nothing(plan) => {
-            return Ok(());
-        }
-        Found::Missing => return Err(Cause::BodyHashMissing(hash.field.name.clone())),
-    };
-    let wrong = || Cause::BodyHashWrong(hash.field.name.clone());
-    let claimed = match hash.encoding {
-        Encoded::Hex => HEXLOWER.decode(&text),
-        Encoded::Base64 => BASE64.decode(&text),
-        Encoded::Base64url => BASE64URL_NOPAD.decode(&text),
-    };
-    let claimed = claimed.map_err(|_| wrong())?;
-    let mut digest = Sha256::new();
-    match hash.of {
-        Digested::Body => envelope.body.iter().for_each(|frame| digest.update(frame)),
-        Digested::Request => digest.update(canonical::request(scene)?),
-    }
-    if bool::from(digest.finalize()[..].ct_eq(&claimed)) {
-        Ok(())
-    } else {
-        Err(wrong())
-    }
-}
-
-/// May the digest of an empty body be missing?
-fn covers_nothing(plan: &Plan) -> bool {
-    plan.body_hash
-        .as_ref()
-        .is_some_and(|hash| hash.unless.is_some() || matches!(hash.field.place, Place::Query(_)))
 }
