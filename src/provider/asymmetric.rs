@@ -27,11 +27,10 @@ impl PublicKey {
                 let bare = text.strip_prefix(b"whpk_").unwrap_or(text);
                 vec![decode(&BASE64, bare, "base64 after an optional `whpk_`")?]
             }
-            KeyRule::Pem => vec![pem(text)?],
             KeyRule::Certificate if text.trim_ascii_start().starts_with(b"-----BEGIN CERTIFICATE-----") => {
                 vec![certificate(text)?]
             }
-            KeyRule::Certificate => vec![pem(text)?],
+            KeyRule::Pem | KeyRule::Certificate => vec![pem(text)?],
             KeyRule::Jwk if text.trim_ascii_start().starts_with(b"-----BEGIN") => vec![pem(text)?],
             KeyRule::Jwk => jwk(algorithm, text)?,
             KeyRule::Utf8 | KeyRule::Whsec | KeyRule::Sha1 => vec![text.to_vec()],
