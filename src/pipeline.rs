@@ -23,7 +23,7 @@ use crate::{
     replay::{Flights, Replay},
     source::{Ending, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
-    upstream::Outbound,
+    upstream::{Outbound, Places},
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -82,6 +82,8 @@ pub struct Live {
     pub body_timeout: Duration,
     /// Time that a call to the ledger may take: part of a claim's lease.
     pub ledger_timeout: Duration,
+    /// Room of each destination.
+    pub places: Places,
 }
 
 /// One worker: its own pools and its own connection to Redis.
@@ -226,6 +228,12 @@ impl Shared {
     /// Who is trusted is asked of the client and not of the table, because a reload changes the one and not the other.
     fn penalties_of(&self, client: &Client) -> Option<&Penalties> {
         self.penalties.as_ref().filter(|_| !client.perhaps_many)
+    }
+
+    /// How many deliveries may be under way to one destination now.
+    fn places(&self) -> u64 {
+        let places = self.live.load().places;
+        if self.under_pressure() { places.share } else { places.most }
     }
 
     /// More than half of what the process may use is in use: what is fair only under pressure is enforced.

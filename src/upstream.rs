@@ -4,17 +4,22 @@
 //! [`Reply`] whatever its status; only the absence of a usable answer is a [`DeliveryError`].
 
 pub mod attest;
+pub mod breaker;
 pub mod client;
 mod connect;
 pub mod headers;
+mod lane;
 mod pool;
 mod reply;
 mod resolve;
+mod secure;
 mod target;
 mod url;
 
 pub use client::{Outbound, OutboundRequest, PoolSpec};
 pub use headers::{Passage, compose};
+pub use lane::{Lane, Place, Places};
+pub use secure::Secure;
 
 use crate::event::{DestinationName, Glob, Secret};
 use bytes::Bytes;
@@ -28,6 +33,8 @@ pub struct DestinationSpec {
     pub name: DestinationName,
     /// Scheme, authority, and what stands before the target.
     pub url: DestinationUrl,
+    /// TLS towards it; there is some if and only if the URL is `https`.
+    pub tls: Option<Secure>,
     /// Time for an answer.
     pub timeout: Duration,
     /// How long a destination that refuses connections is tried again; counts inside `timeout`.
@@ -42,6 +49,8 @@ pub struct DestinationSpec {
     pub sign: Option<Secret>,
     /// Sign deliveries of unverified sources too.
     pub sign_unverified: bool,
+    /// What is known of it while it is served. A reload that changes nothing about it keeps it.
+    pub lane: Lane,
 }
 
 impl DestinationSpec {
@@ -62,6 +71,8 @@ pub struct DestinationUrl {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// `https`.
+    pub secure: bool,
     /// `Host` of its own (`host[:port]` as written), for a destination `url`.
     pub authority: HeaderValue,
     /// How a request's target becomes the destination's.
@@ -133,6 +144,20 @@ pub enum DeliveryError {
         destination: DestinationName,
         /// The time it had.
         after: Duration,
+    },
+    /// It did not answer lately, and is left alone for a moment; nothing was sent.
+    #[error("{destination} did not answer lately and is left alone for another {left:?}")]
+    Resting {
+        /// Which destination.
+        destination: DestinationName,
+        /// When it is worth coming again.
+        left: Duration,
+    },
+    /// So many deliveries are under way to it that others would find no room; nothing was sent.
+    #[error("{destination} has as many deliveries under way as it may")]
+    Crowded {
+        /// Which destination.
+        destination: DestinationName,
     },
     /// It answered what HTTP does not allow here (101 instead of an answer, huge headers, broken framing).
     #[error("{destination} gave a broken answer: {reason}")]

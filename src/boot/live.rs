@@ -9,11 +9,13 @@ use crate::{
     replay::SourceTag,
     source::{Outcome, Routes, Source},
     telemetry::Metrics,
+    upstream::Places,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// What is served, made from a valid configuration. Sources that `previous` had with the same rate limit keep their
-/// bucket, so that a reload is no gift to a sender.
+/// bucket, so that a reload is no gift to a sender; destinations that it had as they are now keep their connections and
+/// what is known of them.
 pub(super) fn live(
     clock: &Arc<dyn Clock>,
     settings: &Settings,
@@ -21,8 +23,11 @@ pub(super) fn live(
     previous: Option<&Live>,
 ) -> Result<Live, String> {
     let mut routes = Routes::default();
-    let mut limiters = HashMap::new();
+    let (mut limiters, mut destinations) = (HashMap::new(), HashMap::new());
     for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
+        for route in &source.routes {
+            destinations.insert(route.destination.name.clone(), route.destination.clone());
+        }
         if let Some(limiter) = &source.limiter {
             limiters.insert(source.name.clone(), limiter.clone());
         }
@@ -30,7 +35,14 @@ pub(super) fn live(
     let mut sources = Vec::with_capacity(settings.sources.len());
     for configured in &settings.sources {
         let kept = limiters.get(&configured.name);
-        let source = Arc::new(source(clock, configured, metrics, kept)?);
+        let mut source = source(clock, configured, metrics, kept)?;
+        for route in &mut source.routes {
+            match destinations.get(&route.destination.name) {
+                Some(known) if *known == route.destination => route.destination = known.clone(),
+                _ => {}
+            }
+        }
+        let source = Arc::new(source);
         for rule in &configured.paths {
             routes.insert(rule, &source);
         }
@@ -46,6 +58,7 @@ pub(super) fn live(
             .unwrap_or_default(),
         body_timeout: settings.limits.body_timeout,
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
+        places: Places::of(settings.limits.in_flight as u64, settings.destinations.len()),
     })
 }
 

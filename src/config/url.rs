@@ -31,14 +31,14 @@ pub(super) enum Kind {
 /// The URL of an app.
 pub(super) fn destination(text: &str, kind: Kind) -> Result<DestinationUrl, Fault> {
     let uri = parse(text, "http://127.0.0.1:3000")?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(Fault::new("`https` is not supported yet for destinations")
-                .hint("use `http` to an app in the same pod or on a network that you trust"));
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => {
+            return Err(Fault::new(format!("`{}` is not an http URL", shown(text)))
+                .hint("begin it with `http://` or `https://`"));
         }
-        _ => return Err(Fault::new(format!("`{}` is not an http URL", shown(text))).hint("begin it with `http://`")),
-    }
+    };
     let authority = uri.authority().ok_or_else(|| no_host(text))?;
     if authority.as_str().contains('@') {
         return Err(Fault::new("credentials in a destination's URL are not supported")
@@ -67,7 +67,8 @@ pub(super) fn destination(text: &str, kind: Kind) -> Result<DestinationUrl, Faul
     let authority = HeaderValue::try_from(authority.as_str()).map_err(|_| no_host(text))?;
     Ok(DestinationUrl {
         host,
-        port: uri.port_u16().unwrap_or(80),
+        port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+        secure,
         authority,
         target,
     })
@@ -246,6 +247,8 @@ mod tests {
                 prefix: "/base".to_owned()
             }
         );
+        let url = destination("https://app/base/", Kind::Upstream).expect("an upstream");
+        assert_eq!((url.secure, url.port), (true, 443));
         let url = destination("http://[::1]/in?a=b", Kind::Destination).expect("a destination");
         assert_eq!(
             (url.host.as_str(), url.port, url.authority.as_bytes()),

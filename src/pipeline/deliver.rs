@@ -12,8 +12,8 @@ use crate::{
     event::{DestinationName, Frames, Timestamp},
     replay::Witness,
     source::{Body, Ending, Outcome, Trail},
-    telemetry::{DeliveryResult, LedgerOp, RequestId, TraceParent},
-    upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, compose},
+    telemetry::{DeliveryResult, LedgerOp, Level, RequestId, TraceParent},
+    upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, breaker::Change, compose},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderValue, StatusCode};
@@ -27,6 +27,18 @@ struct Parcel {
     attempt: u32,
     local_ledger: bool,
     mark: Option<Mark>,
+}
+
+/// A destination that had less than this was not given the time to show that it is there.
+const FAIR_TIME: Duration = Duration::from_secs(1);
+
+/// What a destination's failure means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The delivery fails with it, and the sender is told so.
+    Required,
+    /// Nobody hears of it, and nobody comes again.
+    Optional,
 }
 
 /// How one destination took it.
@@ -111,11 +123,11 @@ async fn send_all(
     if required.len() == 1
         && let Some((target, time)) = required.pop()
     {
-        return vec![send(worker, parcel, target, time).await];
+        return vec![send(worker, parcel, target, time, Standing::Required).await];
     }
     let sends = required
         .into_iter()
-        .map(|(target, time)| send(worker, parcel, target, time));
+        .map(|(target, time)| send(worker, parcel, target, time, Standing::Required));
     let mut under_way: FuturesUnordered<_> = sends.collect();
     let mut handovers = Vec::with_capacity(under_way.len());
     while let Some(handover) = under_way.next().await {
@@ -134,7 +146,7 @@ fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witnes
     let (worker, parcel) = (worker.clone(), parcel.clone());
     let tracker = worker.deliveries.clone();
     tracker.spawn(async move {
-        let handover = send(&worker, &parcel, target, time).await;
+        let handover = send(&worker, &parcel, target, time, Standing::Optional).await;
         if handover.succeeded() {
             // Noted even if the attempt is over by now: a retry does not ask it again.
             note(witness.as_ref(), &handover.target.to.name).await;
@@ -142,26 +154,79 @@ fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witnes
     });
 }
 
-async fn send(worker: &Worker, parcel: &Parcel, target: Target, time: Duration) -> Handover {
+async fn send(worker: &Worker, parcel: &Parcel, target: Target, time: Duration, standing: Standing) -> Handover {
     let clock = &worker.shared.observers.clock;
     let begun = clock.monotonic();
-    let result = match parcel.for_destination(&target.to, clock.wall()) {
-        Ok(request) => worker.outbound.send(&target.to, request, time).await,
-        Err(error) => Err(error),
-    };
+    let result = attempt(worker, parcel, &target.to, time, standing).await;
     let took = clock.monotonic().since(begun);
     let meters = &parcel.authentic.source.meters;
     let (counted, took) = match &result {
         Ok(reply) if reply.status.is_success() => (DeliveryResult::Delivered, Some(took)),
         Ok(_) | Err(DeliveryError::Broken { .. }) => (DeliveryResult::Failed, Some(took)),
         Err(DeliveryError::Timeout { .. }) => (DeliveryResult::Timeout, Some(took)),
-        Err(DeliveryError::Unreachable { .. }) => (DeliveryResult::Unreachable, None),
+        Err(
+            DeliveryError::Unreachable { .. } | DeliveryError::Resting { .. } | DeliveryError::Crowded { .. },
+        ) => (DeliveryResult::Unreachable, None),
     };
     meters.delivery(target.index, counted, took);
     if result.as_ref().is_ok_and(|reply| reply.cut) {
         meters.reply_cut(target.index);
     }
     Handover { target, result }
+}
+
+/// One request to one destination, if there is room for it and it is not being left alone.
+async fn attempt(
+    worker: &Worker,
+    parcel: &Parcel,
+    to: &DestinationSpec,
+    time: Duration,
+    standing: Standing,
+) -> Result<Reply, DeliveryError> {
+    let shared = &worker.shared;
+    let clock = &shared.observers.clock;
+    let destination = || to.name.clone();
+    let Some(_place) = to.lane.enter(shared.places()) else {
+        return Err(DeliveryError::Crowded {
+            destination: destination(),
+        });
+    };
+    let breaker = to.lane.breaker();
+    let comes_again = standing == Standing::Required && parcel.authentic.source.provider.facts().automatic_retries;
+    let pass = match breaker.ask(clock.monotonic()) {
+        Ok(pass) => pass,
+        Err(left) if comes_again => {
+            return Err(DeliveryError::Resting {
+                destination: destination(),
+                left,
+            });
+        }
+        // To be refused would be its loss: it waits for the app as ever.
+        Err(_) => breaker.beside(),
+    };
+    let request = parcel.for_destination(to, clock.wall())?;
+    let result = worker.outbound.send(to, request, time).await;
+    let change = match &result {
+        Ok(_) | Err(DeliveryError::Broken { .. }) => pass.succeeded(),
+        Err(DeliveryError::Timeout { after, .. }) if *after < to.timeout.min(FAIR_TIME) => None,
+        Err(_) => pass.failed(clock.monotonic(), to.connect_wait),
+    };
+    if let Some(change) = change {
+        report(worker, &to.name, change);
+    }
+    result
+}
+
+fn report(worker: &Worker, destination: &DestinationName, change: Change) {
+    let log = &worker.shared.observers.log;
+    match change {
+        Change::Opened(pause) => log.message(
+            Level::Warn,
+            "a destination does not answer and is left alone",
+            &[("destination", destination), ("seconds", &pause.as_secs())],
+        ),
+        Change::Closed => log.message(Level::Info, "a destination answers again", &[("destination", destination)]),
+    }
 }
 
 impl Parcel {
@@ -211,7 +276,12 @@ impl Handover {
 
     /// Nothing of the request left this process.
     fn unsent(&self) -> bool {
-        matches!(&self.result, Err(DeliveryError::Unreachable { sent: false, .. }))
+        matches!(
+            &self.result,
+            Err(DeliveryError::Unreachable { sent: false, .. }
+                | DeliveryError::Resting { .. }
+                | DeliveryError::Crowded { .. })
+        )
     }
 }
 
@@ -252,7 +322,7 @@ fn conclude(worker: &Worker, handovers: &[Handover], several: bool) -> Ending {
         match &handover.result {
             Ok(reply) if reply.status.is_success() => {}
             Ok(reply) => return failed(reply, &handover.target.to, several),
-            Err(error) => return unanswered(worker, error),
+            Err(error) => return unanswered(worker, error, &handover.target.to),
         }
     }
     let mut ending = Ending::new(Outcome::Delivered, "");
@@ -284,16 +354,33 @@ fn failed(reply: &Reply, to: &DestinationSpec, several: bool) -> Ending {
     ending
 }
 
-fn unanswered(worker: &Worker, error: &DeliveryError) -> Ending {
-    match error {
-        DeliveryError::Unreachable { .. } if worker.shared.is_draining() => {
-            // The app of a terminating pod may be gone first: the sender should try another pod.
-            Ending::new(Outcome::UpstreamUnreachable, error.to_string())
+fn unanswered(worker: &Worker, error: &DeliveryError, to: &DestinationSpec) -> Ending {
+    let again_in = match error {
+        DeliveryError::Resting { left, .. } => Some(*left),
+        // The app of a terminating pod may be gone first: the sender should try another pod.
+        DeliveryError::Unreachable { .. } if worker.shared.is_draining() => Some(Duration::ZERO),
+        // It went out beside the breaker, or was the one that was let through.
+        DeliveryError::Unreachable { .. } => to
+            .lane
+            .breaker()
+            .open_for(worker.shared.observers.clock.monotonic()),
+        DeliveryError::Crowded { .. } => Some(Duration::ZERO),
+        DeliveryError::Timeout { .. } | DeliveryError::Broken { .. } => None,
+    };
+    let outcome = match error {
+        DeliveryError::Unreachable { .. } | DeliveryError::Resting { .. } => Outcome::UpstreamUnreachable,
+        DeliveryError::Crowded { .. } => Outcome::Overloaded,
+        DeliveryError::Timeout { .. } => Outcome::UpstreamTimeout,
+        DeliveryError::Broken { .. } => Outcome::UpstreamFailed,
+    };
+    let ending = Ending::new(outcome, error.to_string());
+    match again_in {
+        Some(left) => {
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            ending
                 .with_status(StatusCode::SERVICE_UNAVAILABLE)
-                .with_retry_after(1)
+                .with_retry_after(seconds.max(1))
         }
-        DeliveryError::Unreachable { .. } => Ending::new(Outcome::UpstreamUnreachable, error.to_string()),
-        DeliveryError::Timeout { .. } => Ending::new(Outcome::UpstreamTimeout, error.to_string()),
-        DeliveryError::Broken { .. } => Ending::new(Outcome::UpstreamFailed, error.to_string()),
+        None => ending,
     }
 }

@@ -37,9 +37,6 @@ pub struct OutboundRequest {
 ///
 /// It belongs to one runtime: connections are driven by tasks of the runtime on which they were made, so
 /// [`Outbound::shutdown`] is awaited before that ends.
-//
-// A breaker per destination will stand at the top of `send`, where the name of the destination is known and nothing was
-// taken from the pool yet.
 #[derive(Clone)]
 pub struct Outbound(Arc<Edge>);
 
@@ -81,7 +78,7 @@ impl Outbound {
         }
         let mut deadline = pin!(tokio::time::sleep(time));
         let mut request = into_http(request);
-        while let Some((mut sender, idle)) = self.0.pool.take(&to.url) {
+        while let Some((mut sender, idle)) = self.0.pool.take(to) {
             if idle >= DOZED {
                 // Lets the runtime look at its sockets first: an end that has arrived already is noticed before a byte
                 // of the request is lost on it.
@@ -149,7 +146,7 @@ impl Outbound {
             return Err(broken(to, reason.to_owned()));
         }
         let (reply, whole) = reply::read(response, deadline).await;
-        if whole && self.0.pool.put(&to.url, sender) {
+        if whole && self.0.pool.put(to, sender) {
             self.start_sweeper();
         }
         Ok(reply)

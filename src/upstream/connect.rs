@@ -1,6 +1,6 @@
 //! Connections to destinations: which addresses are refused, and how long an app that restarts is waited for.
 
-use super::{DeliveryError, DestinationSpec, DestinationUrl, resolve::Resolver};
+use super::{DeliveryError, DestinationSpec, resolve::Resolver};
 use crate::event::{Clock, body::FramesBody};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Sleep, sleep},
 };
@@ -74,7 +75,7 @@ impl Connector {
         loop {
             let dialled = tokio::select! {
                 biased;
-                dialled = self.dial(&to.url) => dialled,
+                dialled = self.dial(to) => dialled,
                 () = &mut deadline => return Err(refused.map_or_else(
                     || DeliveryError::Timeout { destination: to.name.clone(), after: time },
                     unreachable,
@@ -96,7 +97,8 @@ impl Connector {
         }
     }
 
-    async fn dial(&self, url: &DestinationUrl) -> Result<SendRequest<FramesBody>, Failure> {
+    async fn dial(&self, to: &DestinationSpec) -> Result<SendRequest<FramesBody>, Failure> {
+        let url = &to.url;
         let addresses = self
             .resolver
             .addresses(&url.host, url.port)
@@ -121,16 +123,30 @@ impl Connector {
                     .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             };
             match connected {
-                Ok(stream) => return self.drive(stream).await,
+                Ok(stream) => return self.begin(stream, to).await,
                 Err(error) => failure = Some(Failure::Refused(format!("{address}: {error}"))),
             }
         }
         Err(failure.unwrap_or_else(|| Failure::Final(format!("no address for {}", url.host))))
     }
 
-    async fn drive(&self, stream: TcpStream) -> Result<SendRequest<FramesBody>, Failure> {
-        let broken = |error: &dyn std::fmt::Display| Failure::Final(format!("the connection broke at once: {error}"));
+    async fn begin(&self, stream: TcpStream, to: &DestinationSpec) -> Result<SendRequest<FramesBody>, Failure> {
         stream.set_nodelay(true).map_err(|error| broken(&error))?;
+        match &to.tls {
+            None => self.drive(stream).await,
+            // Boxed: a handshake is rare and large, and the future of every request would be as large.
+            Some(tls) => Box::pin(async {
+                let stream = tls.greet(stream).await.map_err(Failure::Final)?;
+                self.drive(stream).await
+            })
+            .await,
+        }
+    }
+
+    async fn drive<S>(&self, stream: S) -> Result<SendRequest<FramesBody>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = self
             .http
             .handshake(TokioIo::new(stream))
@@ -142,6 +158,10 @@ impl Connector {
         });
         Ok(sender)
     }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Final(format!("the connection broke at once: {error}"))
 }
 
 /// Where a cloud hands out credentials: link-local addresses, and the metadata services that live elsewhere.

@@ -1,7 +1,8 @@
-//! Idle connections of one worker, by host and port; the one used last is used first.
+//! Idle connections of one worker, by host and port, and by destination where TLS tells them apart; the one used last is
+//! used first.
 
-use super::DestinationUrl;
-use crate::event::{Clock, Monotonic, body::FramesBody};
+use super::{DestinationSpec, Secure};
+use crate::event::{Clock, DestinationName, Monotonic, body::FramesBody};
 use hyper::client::conn::http1::SendRequest;
 use std::{
     collections::HashMap,
@@ -36,9 +37,16 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Inner {
-    idle: HashMap<String, HashMap<u16, Vec<Idle>>>,
+    plain: HashMap<String, HashMap<u16, Vec<Idle>>>,
+    secure: HashMap<DestinationName, Proven>,
     closed: bool,
     swept: bool,
+}
+
+/// Connections on which a destination has proven its name, by the settings of one reload.
+struct Proven {
+    by: u64,
+    idle: Vec<Idle>,
 }
 
 struct Idle {
@@ -56,10 +64,13 @@ impl Pool {
     }
 
     /// The connection used last that is ready for a request, and how long it was idle.
-    pub(super) fn take(&self, url: &DestinationUrl) -> Option<(SendRequest<FramesBody>, Duration)> {
+    pub(super) fn take(&self, to: &DestinationSpec) -> Option<(SendRequest<FramesBody>, Duration)> {
         let now = self.clock.monotonic();
         let mut inner = self.lock();
-        let idle = inner.idle.get_mut(url.host.as_str())?.get_mut(&url.port)?;
+        let idle = match &to.tls {
+            None => inner.plain.get_mut(to.url.host.as_str())?.get_mut(&to.url.port)?,
+            Some(tls) => inner.proven(&to.name, tls)?,
+        };
         while let Some(at) = idle.iter().rposition(|one| !one.is_busy()) {
             let one = idle.remove(at);
             if one.is_usable(now, self.spec.idle_timeout) {
@@ -71,17 +82,19 @@ impl Pool {
 
     /// Keeps a connection whose answer was read to its end. True if the pool asks for a sweeper.
     #[must_use]
-    pub(super) fn put(&self, url: &DestinationUrl, sender: SendRequest<FramesBody>) -> bool {
+    pub(super) fn put(&self, to: &DestinationSpec, sender: SendRequest<FramesBody>) -> bool {
         let since = self.clock.monotonic();
         let mut inner = self.lock();
         if inner.closed || sender.is_closed() {
             return false;
         }
-        if !inner.idle.contains_key(url.host.as_str()) {
-            inner.idle.insert(url.host.clone(), HashMap::new());
-        }
-        let ports = inner.idle.get_mut(url.host.as_str()).expect("inserted above");
-        let idle = ports.entry(url.port).or_default();
+        let idle = match &to.tls {
+            None => inner.plain_of(&to.url.host, to.url.port),
+            Some(tls) => match inner.proven_of(&to.name, tls) {
+                Some(idle) => idle,
+                None => return false,
+            },
+        };
         if idle.len() >= self.spec.max_idle {
             return false;
         }
@@ -93,14 +106,16 @@ impl Pool {
     pub(super) fn sweep(&self) -> bool {
         let now = self.clock.monotonic();
         let mut inner = self.lock();
-        for ports in inner.idle.values_mut() {
-            for idle in ports.values_mut() {
-                idle.retain(|one| one.is_usable(now, self.spec.idle_timeout));
-            }
-            ports.retain(|_, idle| !idle.is_empty());
+        let sweep = |idle: &mut Vec<Idle>| {
+            idle.retain(|one| one.is_usable(now, self.spec.idle_timeout));
+            !idle.is_empty()
+        };
+        for ports in inner.plain.values_mut() {
+            ports.retain(|_, idle| sweep(idle));
         }
-        inner.idle.retain(|_, ports| !ports.is_empty());
-        inner.swept = !inner.idle.is_empty();
+        inner.plain.retain(|_, ports| !ports.is_empty());
+        inner.secure.retain(|_, proven| sweep(&mut proven.idle));
+        inner.swept = !inner.plain.is_empty() || !inner.secure.is_empty();
         inner.swept
     }
 
@@ -108,7 +123,8 @@ impl Pool {
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
-        inner.idle.clear();
+        inner.plain.clear();
+        inner.secure.clear();
     }
 
     pub(super) fn idle_timeout(&self) -> Duration {
@@ -118,11 +134,42 @@ impl Pool {
     /// How many connections are idle.
     pub(super) fn len(&self) -> usize {
         let inner = self.lock();
-        inner.idle.values().flat_map(HashMap::values).map(Vec::len).sum()
+        let plain = inner.plain.values().flat_map(HashMap::values);
+        let proven = inner.secure.values().map(|proven| &proven.idle);
+        plain.chain(proven).map(Vec::len).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn plain_of(&mut self, host: &str, port: u16) -> &mut Vec<Idle> {
+        if !self.plain.contains_key(host) {
+            self.plain.insert(host.to_owned(), HashMap::new());
+        }
+        let ports = self.plain.get_mut(host).expect("inserted above");
+        ports.entry(port).or_default()
+    }
+
+    /// What newer settings meet of older ones is closed: it was proven by authorities that may be believed no more. What
+    /// older settings ask for, in a request that began before the reload, is a new connection.
+    fn proven(&mut self, name: &DestinationName, tls: &Secure) -> Option<&mut Vec<Idle>> {
+        let proven = self.secure.get_mut(name)?;
+        if proven.by < tls.id() {
+            proven.by = tls.id();
+            proven.idle.clear();
+        }
+        (proven.by == tls.id()).then_some(&mut proven.idle)
+    }
+
+    fn proven_of(&mut self, name: &DestinationName, tls: &Secure) -> Option<&mut Vec<Idle>> {
+        if !self.secure.contains_key(name) {
+            let (by, idle) = (tls.id(), Vec::new());
+            self.secure.insert(name.clone(), Proven { by, idle });
+        }
+        self.proven(name, tls)
     }
 }
 

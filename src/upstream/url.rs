@@ -4,17 +4,17 @@ use super::{DestinationUrl, TargetRule};
 use http::{HeaderValue, Uri};
 
 impl DestinationUrl {
-    /// Reads `http://host[:port][/path][?query]`.
+    /// Reads `http://host[:port][/path][?query]`, or the same with `https`.
     ///
     /// `plain`: it is the plain `upstream`, whose path goes before the request's own (and which has no query);
     /// otherwise a destination's `url`, used as it stands. The error is a sentence for the writer of the configuration.
     pub fn parse(text: &str, plain: bool) -> Result<Self, String> {
         let uri: Uri = text.parse().map_err(|_| format!("`{text}` is not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err("https destinations are not supported yet".to_owned()),
-            _ => return Err("a destination's URL starts with `http://`".to_owned()),
-        }
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err("a destination's URL starts with `http://` or `https://`".to_owned()),
+        };
         // `Uri` drops a fragment in silence; whoever wrote one expects something of it.
         if text.contains('#') {
             return Err("a destination's URL has no fragment (`#…`)".to_owned());
@@ -28,6 +28,7 @@ impl DestinationUrl {
             return Err("a destination's URL names a host".to_owned());
         }
         let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") if secure => 443,
             Some("") => 80,
             Some(rest) => {
                 let port = rest.strip_prefix(':').and_then(|digits| digits.parse().ok());
@@ -53,6 +54,7 @@ impl DestinationUrl {
         Ok(Self {
             host: host.to_owned(),
             port,
+            secure,
             authority,
             target,
         })
@@ -90,6 +92,8 @@ mod tests {
             ("http://app/", true, "app", 80, "app", append("")),
             ("http://app/base/", true, "app", 80, "app", append("/base")),
             ("http://app", false, "app", 80, "app", fixed("/", None)),
+            ("https://app", false, "app", 443, "app", fixed("/", None)),
+            ("https://app:80/x", true, "app", 80, "app:80", append("/x")),
             (
                 "http://app:81/h/b?x=1&y",
                 false,
@@ -109,6 +113,7 @@ mod tests {
             ("http://[::1]", false, "::1", 80, "[::1]", fixed("/", None)),
         ] {
             let url = DestinationUrl::parse(text, plain).expect(text);
+            assert_eq!(url.secure, text.starts_with("https:"), "{text}");
             assert_eq!(
                 (url.host.as_str(), url.port, url.authority.as_bytes(), &url.target),
                 (host, port, authority.as_bytes(), &target),
@@ -120,7 +125,6 @@ mod tests {
     #[test]
     fn what_cannot_be_a_destination_says_why() {
         for (text, plain, words) in [
-            ("https://app", false, "not supported yet"),
             ("ftp://app", false, "http://"),
             ("/only/a/path", false, "http://"),
             ("app:80", false, "http://"),

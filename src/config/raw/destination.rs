@@ -23,7 +23,7 @@ pub(in crate::config) struct Destination {
     /// Where it is. A destination's is used as it stands; the request's query is joined to its own.
     #[schemars(required)]
     pub url: Option<UrlText>,
-    /// Not supported yet.
+    /// How its certificate is checked, and ours for it; only with an `https` URL, and not needed for one.
     pub tls: Option<ClientTls>,
     /// Time for an answer. Default `defaults.timeout`, else 10s.
     pub timeout: Option<DurationText>,
@@ -58,8 +58,12 @@ pub(in crate::config) struct Sign {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`tls` of a destination")]
 pub(in crate::config) struct ClientTls {
+    /// File of the authorities (PEM) that are believed. Default: those of the system, else Mozilla's.
     pub ca: Option<Text>,
+    /// File of our own certificate (PEM, leaf first), for a destination that asks for one; with `key`.
     pub cert: Option<Text>,
+    /// File of its private key (PEM).
     pub key: Option<Text>,
+    /// The name that its certificate must be for. Default: the host of the URL.
     pub server_name: Option<Text>,
 }

@@ -13,7 +13,8 @@ use crate::config::{
 use crate::{
     event::{DestinationName, Secret},
     provider::Encoding,
-    upstream::{DestinationSpec, DestinationUrl},
+    tls::ClientTls,
+    upstream::{DestinationSpec, DestinationUrl, Lane, Secure},
 };
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -84,10 +85,15 @@ impl Reader<'_> {
             None => {}
             Some(raw::Upstream::Short(text)) => {
                 let url = self.parsed(Some(text), spot, |text| url::destination(text, Kind::Upstream));
-                list.push((
-                    upstream.to_string(),
-                    url.map(|url| Arc::new(plain(upstream, url, defaults))),
-                ));
+                let spec = url.and_then(|url| {
+                    let tls = self.secure(None, Some(&url), spot)?;
+                    let name = upstream.clone();
+                    Some(DestinationSpec {
+                        tls,
+                        ..plain(name, url, defaults)
+                    })
+                });
+                list.push((upstream.to_string(), spec.map(Arc::new)));
             }
             Some(raw::Upstream::Long(long)) => {
                 let spec = self.destination(upstream.clone(), long, spot, defaults);
@@ -123,11 +129,6 @@ impl Reader<'_> {
     ) -> Option<DestinationSpec> {
         let is_upstream = name == DestinationName::upstream();
         let kind = if is_upstream { Kind::Upstream } else { Kind::Destination };
-        self.unsupported(
-            spot,
-            "tls",
-            "use `http` to an app in the same pod or on a network that you trust",
-        );
         let timeout = self
             .parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive)
             .unwrap_or(defaults.timeout);
@@ -170,8 +171,11 @@ impl Reader<'_> {
                     .hint("name the app in `destinations` to have them removed"),
             );
         }
-        let url = self.parsed(raw.url.as_deref(), spot.at("url"), |text| url::destination(text, kind))?;
+        let url = self.parsed(raw.url.as_deref(), spot.at("url"), |text| url::destination(text, kind));
+        let tls = self.secure(raw.tls.as_ref(), url.as_ref(), spot);
+        let (url, tls) = (url?, tls?);
         Some(DestinationSpec {
+            tls,
             timeout,
             connect_wait,
             headers,
@@ -181,6 +185,39 @@ impl Reader<'_> {
             sign_unverified: raw.sign_unverified.unwrap_or(false),
             ..plain(name, url, defaults)
         })
+    }
+
+    /// TLS as the URL asks for it. The outer `None`: reported.
+    fn secure(
+        &self,
+        raw: Option<&raw::ClientTls>,
+        url: Option<&DestinationUrl>,
+        spot: Spot<'_>,
+    ) -> Option<Option<Secure>> {
+        let at = spot.at("tls");
+        if url.is_some_and(|url| !url.secure) && spot.has("tls") {
+            self.problems.error(
+                at.label(),
+                Fault::new("`tls` does nothing for an `http` URL").hint("begin the URL with `https://`, or take this out"),
+            );
+            return None;
+        }
+        let settings = match raw {
+            Some(raw) => self.destination_tls(raw, at)?,
+            None if spot.lacks("tls") => ClientTls::default(),
+            None => return None,
+        };
+        let url = url?;
+        if !url.secure {
+            return Some(None);
+        }
+        Secure::new(settings, &url.host)
+            .map(Some)
+            .inspect_err(|error| {
+                let fault = Fault::new(format!("`{}`: {error}", excerpt(&url.host)));
+                self.problems.error(spot.at("url").value(), fault);
+            })
+            .ok()
     }
 
     fn fixed_headers(&self, raw: Option<&Named<raw::Text>>, spot: Spot<'_>) -> Vec<(HeaderName, HeaderValue)> {
@@ -283,11 +320,13 @@ fn plain(name: DestinationName, url: DestinationUrl, defaults: &Defaults) -> Des
         forward_credentials: name == DestinationName::upstream(),
         name,
         url,
+        tls: None,
         timeout: defaults.timeout,
         connect_wait: defaults.connect_wait,
         headers: Vec::new(),
         map_status: BTreeMap::new(),
         sign: None,
         sign_unverified: false,
+        lane: Lane::default(),
     }
 }

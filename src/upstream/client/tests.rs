@@ -2,11 +2,12 @@
 
 mod answers;
 mod connections;
+mod tls;
 
 use super::*;
 use crate::{
     event::{DestinationName, SystemClock},
-    upstream::{DestinationUrl, PoolSpec},
+    upstream::{DestinationUrl, Lane, PoolSpec},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -22,8 +23,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
 };
 use tokio_util::task::TaskTracker;
 
@@ -109,7 +110,7 @@ impl App {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     requests: &Mutex<Vec<Vec<u8>>>,
     script: &(dyn Fn(usize) -> (Vec<u8>, After) + Send + Sync),
 ) {
@@ -133,7 +134,7 @@ async fn serve(
 }
 
 /// Head and body of the next request; `None` at the end of the connection.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
@@ -156,6 +157,7 @@ fn spec(url: &str) -> DestinationSpec {
     DestinationSpec {
         name: DestinationName::upstream(),
         url: DestinationUrl::parse(url, true).expect(url),
+        tls: None,
         timeout: TIME,
         connect_wait: Duration::ZERO,
         headers: Vec::new(),
@@ -163,6 +165,7 @@ fn spec(url: &str) -> DestinationSpec {
         forward_credentials: true,
         sign: None,
         sign_unverified: false,
+        lane: Lane::default(),
     }
 }
 

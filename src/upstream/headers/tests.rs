@@ -6,7 +6,7 @@ mod withheld;
 use super::*;
 use crate::{
     event::{DestinationName, IdentityHasher, Secret},
-    upstream::DestinationUrl,
+    upstream::{DestinationUrl, Lane},
 };
 use bytes::Bytes;
 use http::Request;
@@ -29,6 +29,7 @@ fn plain() -> DestinationSpec {
     DestinationSpec {
         name: DestinationName::upstream(),
         url: DestinationUrl::parse("http://127.0.0.1:3000", true).expect("a URL"),
+        tls: None,
         timeout: Duration::from_secs(10),
         connect_wait: Duration::ZERO,
         headers: Vec::new(),
@@ -36,6 +37,7 @@ fn plain() -> DestinationSpec {
         forward_credentials: true,
         sign: None,
         sign_unverified: false,
+        lane: Lane::default(),
     }
 }
 
@@ -43,6 +45,7 @@ fn other() -> DestinationSpec {
     DestinationSpec {
         name: DestinationName::parse("billing").expect("a name"),
         url: DestinationUrl::parse("http://billing:3000/hooks?ours=1", false).expect("a URL"),
+        tls: None,
         forward_credentials: false,
         ..plain()
     }

@@ -46,7 +46,7 @@ async fn requests_at_once_have_a_connection_each_and_the_last_used_is_used_next(
     clock.advance(Duration::from_secs(1));
     outbound.send(&spec, post("x"), TIME).await.expect("an answer");
     clock.advance(Duration::from_secs(1));
-    let idle: Vec<_> = std::iter::from_fn(|| pool.take(&spec.url))
+    let idle: Vec<_> = std::iter::from_fn(|| pool.take(&spec))
         .map(|(_, idle)| idle.as_secs())
         .collect();
     assert_eq!((app.connections(), idle), (3, vec![1, 2, 2]));
@@ -135,12 +135,12 @@ async fn a_request_handed_back_unsent_is_sent_once_more() {
     app.close_first();
     peer.write_all(b"x").expect("written");
     woken.readable().await.expect("readable");
-    let (dying, _) = outbound.0.pool.take(&spec.url).expect("not noticed yet");
+    let (dying, _) = outbound.0.pool.take(&spec).expect("not noticed yet");
     assert!(
         !dying.is_closed() && dying.is_ready(),
         "the request will be taken and handed back"
     );
-    assert!(!outbound.0.pool.put(&spec.url, dying));
+    assert!(!outbound.0.pool.put(&spec, dying));
 
     outbound.send(&spec, post("second"), TIME).await.expect("an answer");
     assert!(app.second.join().expect("no panic").ends_with(b"second"));
