@@ -4,10 +4,19 @@ use hookward::config::Fixed;
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 /// Secrets that the cases write into their files: no message may show any part of them that would help.
 pub const CANARIES: [&str; 3] = ["canary-4f1d9a", "canary-77e2c0", "hunter2canary"];
+
+/// A certificate of this run, its key, and the key of another one.
+static PEM: LazyLock<[String; 3]> = LazyLock::new(|| {
+    let [ours, other] = ["localhost", "elsewhere"].map(|name| {
+        rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate")
+    });
+    [ours.cert.pem(), ours.signing_key.serialize_pem(), other.signing_key.serialize_pem()]
+});
 
 /// The machine with one configuration, `hookward.yaml`.
 pub fn machine(text: &str) -> Fixed {
@@ -42,6 +51,10 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         fixed
             .files
             .insert(PathBuf::from("/run/secrets").join(name), content.as_bytes().to_vec());
+    }
+    for (name, content) in ["cert.pem", "key.pem", "other-key.pem"].into_iter().zip(&*PEM) {
+        let path = PathBuf::from("/etc/tls").join(name);
+        fixed.files.insert(path, content.as_bytes().to_vec());
     }
     let mounts = "30 1 0:5 / /run/secrets/mounted-alone rw - tmpfs tmpfs rw\n";
     fixed
