@@ -233,7 +233,11 @@ impl Shared {
     /// How many deliveries may be under way to one destination now.
     fn places(&self) -> u64 {
         let places = self.live.load().places;
-        if self.under_pressure() { places.share } else { places.most }
+        if self.under_pressure() {
+            places.share
+        } else {
+            places.most
+        }
     }
 
     /// More than half of what the process may use is in use: what is fair only under pressure is enforced.

@@ -164,9 +164,9 @@ async fn send(worker: &Worker, parcel: &Parcel, target: Target, time: Duration, 
         Ok(reply) if reply.status.is_success() => (DeliveryResult::Delivered, Some(took)),
         Ok(_) | Err(DeliveryError::Broken { .. }) => (DeliveryResult::Failed, Some(took)),
         Err(DeliveryError::Timeout { .. }) => (DeliveryResult::Timeout, Some(took)),
-        Err(
-            DeliveryError::Unreachable { .. } | DeliveryError::Resting { .. } | DeliveryError::Crowded { .. },
-        ) => (DeliveryResult::Unreachable, None),
+        Err(DeliveryError::Unreachable { .. } | DeliveryError::Resting { .. } | DeliveryError::Crowded { .. }) => {
+            (DeliveryResult::Unreachable, None)
+        }
     };
     meters.delivery(target.index, counted, took);
     if result.as_ref().is_ok_and(|reply| reply.cut) {
@@ -225,7 +225,11 @@ fn report(worker: &Worker, destination: &DestinationName, change: Change) {
             "a destination does not answer and is left alone",
             &[("destination", destination), ("seconds", &pause.as_secs())],
         ),
-        Change::Closed => log.message(Level::Info, "a destination answers again", &[("destination", destination)]),
+        Change::Closed => log.message(
+            Level::Info,
+            "a destination answers again",
+            &[("destination", destination)],
+        ),
     }
 }
 
@@ -360,10 +364,7 @@ fn unanswered(worker: &Worker, error: &DeliveryError, to: &DestinationSpec) -> E
         // The app of a terminating pod may be gone first: the sender should try another pod.
         DeliveryError::Unreachable { .. } if worker.shared.is_draining() => Some(Duration::ZERO),
         // It went out beside the breaker, or was the one that was let through.
-        DeliveryError::Unreachable { .. } => to
-            .lane
-            .breaker()
-            .open_for(worker.shared.observers.clock.monotonic()),
+        DeliveryError::Unreachable { .. } => to.lane.breaker().open_for(worker.shared.observers.clock.monotonic()),
         DeliveryError::Crowded { .. } => Some(Duration::ZERO),
         DeliveryError::Timeout { .. } | DeliveryError::Broken { .. } => None,
     };

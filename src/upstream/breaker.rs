@@ -31,10 +31,18 @@ pub struct Breaker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32, since: Monotonic },
-    Open { until: Monotonic, pause: Duration },
+    Closed {
+        failures: u32,
+        since: Monotonic,
+    },
+    Open {
+        until: Monotonic,
+        pause: Duration,
+    },
     /// One delivery was let through.
-    Trying { pause: Duration },
+    Trying {
+        pause: Duration,
+    },
 }
 
 /// What a delivery's end made of the breaker, to be told to operators.
@@ -182,7 +190,11 @@ mod tests {
     }
 
     fn fail(breaker: &Breaker, millis: u64, patience: Duration) -> Option<Change> {
-        breaker.ask(at(millis)).ok().expect("closed").failed(at(millis), patience)
+        breaker
+            .ask(at(millis))
+            .ok()
+            .expect("closed")
+            .failed(at(millis), patience)
     }
 
     /// Opened at two seconds, until three.

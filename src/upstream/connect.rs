@@ -135,11 +135,13 @@ impl Connector {
         match &to.tls {
             None => self.drive(stream).await,
             // Boxed: a handshake is rare and large, and the future of every request would be as large.
-            Some(tls) => Box::pin(async {
-                let stream = tls.greet(stream).await.map_err(Failure::Final)?;
-                self.drive(stream).await
-            })
-            .await,
+            Some(tls) => {
+                Box::pin(async {
+                    let stream = tls.greet(stream).await.map_err(Failure::Final)?;
+                    self.drive(stream).await
+                })
+                .await
+            }
         }
     }
 

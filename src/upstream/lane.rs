@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn however_many_are_slow_there_is_room_for_the_last_one() {
-        for (in_flight, destinations, share) in [(1024, 1, 1024), (1024, 2, 256), (1024, 4, 128), (3, 5, 1), (0, 0, 0)] {
+        for (in_flight, destinations, share) in [(1024, 1, 1024), (1024, 2, 256), (1024, 4, 128), (3, 5, 1), (0, 0, 0)]
+        {
             assert_eq!(Places::of(in_flight, destinations).share, share);
         }
         for destinations in 2..100 {

@@ -21,13 +21,33 @@ pub(super) struct Resolver {
     lookup: Box<Lookup>,
     patience: Duration,
     // Bounded by the destinations of the configuration, the only names that are ever asked for.
-    last: Mutex<HashMap<(String, u16), Answer>>,
+    last: Mutex<HashMap<Name, Answer>>,
     clock: Arc<dyn Clock>,
 }
 
 struct Answer {
     addresses: Vec<SocketAddr>,
     failed_at: Option<Monotonic>,
+    /// Somebody is asking: whoever comes now takes the last answer, so that a burst of connections is one question, and
+    /// a name server that hangs does not tie up a thread for each of them.
+    asked: bool,
+}
+
+/// A question about a known name. However it ends, the next one may be asked.
+struct Question<'a> {
+    last: &'a Mutex<HashMap<Name, Answer>>,
+    name: &'a Name,
+}
+
+type Name = (String, u16);
+
+/// What is known of a name.
+enum Known {
+    Nothing,
+    /// It is asked for again, and these serve if that fails.
+    Old,
+    /// These serve as they are.
+    Good(Vec<SocketAddr>),
 }
 
 impl Resolver {
@@ -55,16 +75,18 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let name = (host.to_owned(), port);
-        let known = self.known(&name);
-        if let Some((addresses, true)) = known {
-            return Ok(addresses);
-        }
-        let question = (self.lookup)(name.0.clone(), port);
-        let answer = match known {
-            None => question.await,
-            Some(_) => tokio::time::timeout(self.patience, question)
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        let question = || (self.lookup)(name.0.clone(), port);
+        let answer = match self.known(&name) {
+            Known::Good(addresses) => return Ok(addresses),
+            Known::Nothing => question().await,
+            Known::Old => {
+                let _asking = Question {
+                    last: &self.last,
+                    name: &name,
+                };
+                let timed = tokio::time::timeout(self.patience, question()).await;
+                timed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
@@ -72,6 +94,7 @@ impl Resolver {
                 let answer = Answer {
                     addresses: addresses.clone(),
                     failed_at: None,
+                    asked: false,
                 };
                 last.insert(name, answer);
                 Ok(addresses)
@@ -86,13 +109,28 @@ impl Resolver {
         }
     }
 
-    /// The last good answer, and whether DNS failed so lately that it is not asked again.
-    fn known(&self, name: &(String, u16)) -> Option<(Vec<SocketAddr>, bool)> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = last.get(name)?;
+    /// The last good answer, if DNS failed so lately that it is not asked again, or if it is being asked.
+    fn known(&self, name: &Name) -> Known {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(answer) = last.get_mut(name) else {
+            return Known::Nothing;
+        };
         let now = self.clock.monotonic();
         let rests = answer.failed_at.is_some_and(|at| now.since(at) < BACK_OFF);
-        Some((answer.addresses.clone(), rests))
+        if rests || answer.asked {
+            return Known::Good(answer.addresses.clone());
+        }
+        answer.asked = true;
+        Known::Old
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = last.get_mut(self.name) {
+            answer.asked = false;
+        }
     }
 }
 
@@ -148,6 +186,39 @@ mod tests {
         let resolver = Resolver::with(clock, Duration::from_millis(10), Box::new(lookup));
         assert_eq!(resolver.addresses("app", 80).await.expect("asked"), [known]);
         assert_eq!(resolver.addresses("app", 80).await.expect("kept"), [known]);
+    }
+
+    #[tokio::test]
+    async fn while_one_asks_the_others_take_the_last_answer() {
+        let known: SocketAddr = "10.0.0.1:80".parse().expect("an address");
+        let (answer, asked) = (tokio::sync::watch::channel(false).0, Arc::new(AtomicUsize::new(0)));
+        let (gate, counter) = (answer.subscribe(), asked.clone());
+        let lookup = move |_: String, _: u16| {
+            let (mut gate, number) = (gate.clone(), counter.fetch_add(1, Ordering::SeqCst));
+            async move {
+                if number > 0 {
+                    let _open = gate.wait_for(|open| *open).await;
+                }
+                Ok(vec![known])
+            }
+            .boxed()
+        };
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(0)));
+        let resolver = Resolver::with(clock, Duration::from_mins(1), Box::new(lookup));
+        let ask = || resolver.addresses("app", 80);
+        assert_eq!(ask().await.expect("asked"), [known]);
+        // One that asks and gives up leaves the question to the next.
+        assert!(ask().now_or_never().is_none());
+        let mut asking = Box::pin(ask());
+        assert!(asking.as_mut().now_or_never().is_none());
+        for _ in 0..100 {
+            assert_eq!(ask().now_or_never().expect("at once").expect("kept"), [known]);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        answer.send_replace(true);
+        assert_eq!(asking.await.expect("asked"), [known]);
+        ask().await.expect("asked");
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
     }
 
     #[tokio::test]

@@ -12,10 +12,13 @@ pub const CANARIES: [&str; 3] = ["canary-4f1d9a", "canary-77e2c0", "hunter2canar
 
 /// A certificate of this run, its key, and the key of another one.
 static PEM: LazyLock<[String; 3]> = LazyLock::new(|| {
-    let [ours, other] = ["localhost", "elsewhere"].map(|name| {
-        rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate")
-    });
-    [ours.cert.pem(), ours.signing_key.serialize_pem(), other.signing_key.serialize_pem()]
+    let [ours, other] = ["localhost", "elsewhere"]
+        .map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate"));
+    [
+        ours.cert.pem(),
+        ours.signing_key.serialize_pem(),
+        other.signing_key.serialize_pem(),
+    ]
 });
 
 /// The machine with one configuration, `hookward.yaml`.

@@ -196,6 +196,12 @@ fn answers_that_are_none() {
             "upstream_failed",
         ),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", "upstream_failed"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 2\r\n\r\nno",
+            "upstream_failed",
+        ),
+        (b"HTTP/1.1 199 Early\r\n\r\n", "upstream_unreachable"),
+        (b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", "upstream_failed"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "upstream_failed"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
@@ -212,6 +218,76 @@ fn answers_that_are_none() {
             Some("application/problem+json"),
             "{shown:?}"
         );
+        assert_eq!(answer.header("location"), None, "{shown:?}");
+    }
+}
+
+/// The worst that an app can do with its answer costs the time it was given, and a bounded amount of memory.
+#[test]
+fn answers_without_an_end_are_over_in_time() {
+    let endless = |head: &'static [u8], piece: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                std::thread::spawn(move || {
+                    let mut asked = [0; 4096];
+                    let _read = stream.read(&mut asked);
+                    let mut written = stream.write_all(head);
+                    while written.is_ok() {
+                        written = stream.write_all(piece);
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                });
+            }
+        });
+        address
+    };
+    for (head, piece, status, outcome) in [
+        // Drop by drop; the status stands.
+        (
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"[..],
+            &b"."[..],
+            200,
+            "delivered",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"1;ext=value\r\n.\r\n",
+            200,
+            "delivered",
+        ),
+        (
+            b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"X-Trailer: 1\r\n",
+            500,
+            "upstream_failed",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            b"extension",
+            200,
+            "delivered",
+        ),
+        // A head that never is over, and one that never comes.
+        (b"HTTP/1.1 200 OK\r\n", b"X-Line: 1\r\n", 504, "upstream_timeout"),
+        (
+            b"",
+            b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n",
+            504,
+            "upstream_timeout",
+        ),
+        (b"", b"H", 504, "upstream_timeout"),
+    ] {
+        let address = endless(head, piece);
+        let sidecar = github(&format!("url: \"http://{address}\", timeout: 1s"));
+        let begun = Instant::now();
+        let answer = sidecar.send(&push(1));
+        let shown = String::from_utf8_lossy(piece);
+        assert_eq!((answer.status, answer.outcome()), (status, outcome), "{shown:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{shown:?}");
+        assert!(answer.body.len() <= 65_536, "{shown:?}");
     }
 }
 

@@ -11,6 +11,7 @@ mod support;
 
 mod answers;
 mod bodies;
+mod breaker;
 mod clients;
 mod contract_ops;
 mod contract_wire;
@@ -26,5 +27,6 @@ mod process;
 mod reload;
 mod replicas;
 mod shutdown;
+mod tls_out;
 mod vectors;
 mod verbs;

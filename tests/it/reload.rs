@@ -226,3 +226,39 @@ fn a_destination_that_failed_and_is_taken_out_is_not_waited_for() {
     assert_eq!(request.send(process.webhooks).outcome(), "duplicate");
     assert_eq!((good.seen().len(), bad.seen().len()), (1, 1));
 }
+
+/// The other way round: what is added to an unfinished delivery is asked with the retry, and nobody is asked twice.
+#[test]
+fn a_destination_that_is_added_gets_what_is_not_delivered_yet_and_nothing_that_is() {
+    let (good, bad, new, folder) = (App::start(), App::start(), App::start(), Folder::new());
+    let yaml = |to: &str| {
+        let [good, bad, new] = [&good, &bad, &new].map(App::url);
+        let github = signed::GITHUB;
+        format!(
+            "{PORTS}{github}    to: [{to}]\ndestinations:\n  good: {{url: \"{good}\"}}\n  bad: {{url: \"{bad}\"}}\n  new: {{url: \"{new}\"}}\n"
+        )
+    };
+    let process = Process::run(&folder.write("hookward.yaml", &yaml("good, bad")));
+    let (done, failed) = (
+        signed::github("/github", "d-1", b"1"),
+        signed::github("/github", "d-2", b"2"),
+    );
+    assert_eq!(done.send(process.webhooks).outcome(), "delivered");
+    bad.script([Script::status(500)]);
+    assert_eq!(failed.send(process.webhooks).outcome(), "upstream_failed");
+    folder.write("hookward.yaml", &yaml("good, bad, new"));
+    process.signal("-HUP");
+    process.wait_for_log("configuration reloaded");
+    assert_eq!(done.send(process.webhooks).outcome(), "duplicate", "done stays done");
+    // As long as the new one fails it is not delivered, whoever else has it.
+    new.script([Script::status(500)]);
+    let answer = failed.send(process.webhooks);
+    assert_eq!((answer.status, answer.outcome()), (502, "upstream_failed"));
+    let answer = failed.send(process.webhooks);
+    assert_eq!((answer.status, answer.outcome()), (200, "delivered"));
+    assert_eq!(failed.send(process.webhooks).outcome(), "duplicate");
+    assert_eq!([&good, &bad, &new].map(|app| app.seen().len()), [2, 3, 2]);
+    let attempts = new.seen();
+    let attempts: Vec<_> = attempts.iter().map(|seen| seen.header("hookward-attempt")).collect();
+    assert_eq!(attempts, [Some("2"), Some("3")]);
+}

@@ -157,6 +157,47 @@ fn after_a_kill_9_another_replica_delivers_the_retry_once_the_lease_is_over() {
     assert_eq!(request.send(second.webhooks).outcome(), "duplicate");
 }
 
+/// Each success is written down as it comes, not when all have answered: what dies in between forgets nothing.
+#[test]
+fn after_a_kill_9_the_retry_goes_only_to_the_destination_that_had_not_answered() {
+    let (fast, slow, redis, folder) = (App::start(), App::start(), RedisServer::start(), Folder::new());
+    let path = folder.write(
+        "hookward.yaml",
+        &format!(
+            "{PORTS}redis: {{url: \"{}\", namespace: test}}\ndefaults: {{timeout: 1s, connect_wait: 1s}}\n{GITHUB}    to: [slow, fast]\n\
+             destinations:\n  fast: {{url: \"{}\"}}\n  slow: {{url: \"{}\"}}\n",
+            redis.url(),
+            fast.url(),
+            slow.url()
+        ),
+    );
+    let (mut first, second) = (Process::run(&path), Process::run(&path));
+    let (never, _) = tokio::sync::watch::channel(false);
+    slow.script([Script::status(200).behind(&never)]);
+    let request = signed::github("/github", "d-1", b"{}");
+    let mut connection = Connection::open(first.webhooks);
+    connection.write(&request.head());
+    connection.write(&request.body);
+    slow.wait_for(1);
+    fast.wait_for(1);
+    let written = || {
+        let records: Vec<String> = redis.query(&["KEYS", "*"]);
+        let has_it = |record: &String| redis.query::<u8>(&["HEXISTS", record, "d:fast"]) == 1;
+        records.iter().any(has_it)
+    };
+    wait_until("it is written down", written);
+    first.kill();
+    let answer = loop {
+        let answer = request.send(second.webhooks);
+        if answer.outcome() != "in_flight" {
+            break answer;
+        }
+    };
+    assert_eq!((answer.status, answer.outcome()), (200, "delivered"));
+    assert_eq!((fast.seen().len(), slow.seen().len()), (1, 2));
+    assert_eq!(slow.seen()[1].header("hookward-attempt"), Some("2"));
+}
+
 /// A process that was frozen past its lease comes back to a delivery that somebody else has made.
 #[test]
 fn a_replica_that_was_frozen_past_its_lease_spoils_nothing() {

@@ -1,12 +1,14 @@
 //! What the tests stand on: a sidecar on ports of its own, an app that records, a client that writes raw bytes.
 
 pub mod app;
+pub mod authority;
 pub mod process;
 pub mod sidecar;
 pub mod signed;
 pub mod wire;
 
 pub use app::{App, Script};
+pub use authority::Authority;
 pub use process::{Folder, PORTS, Process, hookward};
 pub use sidecar::Sidecar;
 pub use wire::{Answer, Request};

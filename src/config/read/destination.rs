@@ -198,7 +198,8 @@ impl Reader<'_> {
         if url.is_some_and(|url| !url.secure) && spot.has("tls") {
             self.problems.error(
                 at.label(),
-                Fault::new("`tls` does nothing for an `http` URL").hint("begin the URL with `https://`, or take this out"),
+                Fault::new("`tls` does nothing for an `http` URL")
+                    .hint("begin the URL with `https://`, or take this out"),
             );
             return None;
         }

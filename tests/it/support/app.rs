@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{oneshot, watch};
+use tokio_rustls::TlsAcceptor;
 
 /// One request as the app saw it.
 #[derive(Clone, Debug)]
@@ -89,8 +90,17 @@ impl App {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    /// One that speaks TLS.
+    pub fn start_tls(tls: Arc<rustls::ServerConfig>) -> Self {
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls.into()))
+    }
+
     /// On an address that was free a moment ago: for apps that come up late.
     pub fn start_at(address: SocketAddr) -> Self {
+        Self::listen(address, None)
+    }
+
+    fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let listener = std::net::TcpListener::bind(address).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("it is bound");
@@ -104,7 +114,7 @@ impl App {
                 .expect("a runtime");
             runtime.block_on(async move {
                 tokio::select! {
-                    () = serve(listener, served) => {}
+                    () = serve(listener, tls, served) => {}
                     _ = stopped => {}
                 }
             });
@@ -154,21 +164,26 @@ impl Drop for App {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, state: Arc<State>) {
+async fn serve(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a non-blocking socket");
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let state = state.clone();
+        let (state, tls) = (state.clone(), tls.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let state = state.clone();
                 async move { Ok::<_, Infallible>(answer(&state, request).await) }
             });
-            let _closed = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let http = http1::Builder::new();
+            let Some(tls) = tls else {
+                let _closed = http.serve_connection(TokioIo::new(stream), service).await;
+                return;
+            };
+            if let Ok(stream) = tls.accept(stream).await {
+                let _closed = http.serve_connection(TokioIo::new(stream), service).await;
+            }
         });
     }
 }

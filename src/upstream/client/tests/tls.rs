@@ -130,7 +130,11 @@ async fn the_request_arrives_byte_for_byte_and_its_connection_serves_again() {
         let reply = outbound.send(&spec, post(body), TIME).await.expect("an answer");
         assert_eq!((reply.status, &reply.body[..]), (StatusCode::OK, &b"ok"[..]));
     }
-    assert_eq!(app.handshakes().len(), 1, "the second one came over the same connection");
+    assert_eq!(
+        app.handshakes().len(),
+        1,
+        "the second one came over the same connection"
+    );
     assert_eq!(outbound.idle(), 1);
     let requests = app.requests.lock().expect("no panic").clone();
     let length = body.len();
@@ -166,8 +170,16 @@ async fn a_certificate_that_is_not_believed_is_unreachable_at_once_and_says_why(
         // Those of the system do not know an authority of this test.
         (good(), ClientTls::default(), "UnknownIssuer"),
         (good(), named("app.internal"), "not valid for name \"app.internal\""),
-        (server(authority.identity("elsewhere")), believing(&authority), "not valid for name \"localhost\""),
-        (server(authority.dated("localhost", 2002)), believing(&authority), "certificate expired"),
+        (
+            server(authority.identity("elsewhere")),
+            believing(&authority),
+            "not valid for name \"localhost\"",
+        ),
+        (
+            server(authority.dated("localhost", 2002)),
+            believing(&authority),
+            "certificate expired",
+        ),
     ] {
         let app = TlsApp::start(&tls, &[], After::Next).await;
         let patient = DestinationSpec {
@@ -177,7 +189,10 @@ async fn a_certificate_that_is_not_believed_is_unreachable_at_once_and_says_why(
         // The time is not used up by trying again: no certificate gets better by it.
         let result = tokio::time::timeout(TIME, outbound().send(&patient, post("x"), TIME * 10)).await;
         let (reason, sent) = unreachable(result.expect("it is not tried again"));
-        assert!(reason.starts_with("TLS with ") && reason.contains(words), "{words}: {reason}");
+        assert!(
+            reason.starts_with("TLS with ") && reason.contains(words),
+            "{words}: {reason}"
+        );
         assert!(!sent);
         assert!(app.requests.lock().expect("no panic").is_empty());
     }
@@ -251,13 +266,17 @@ async fn what_is_no_tls_is_called_so() {
             stream.shutdown().await.expect("the end");
             while stream.read(&mut hello).await.is_ok_and(|read| read > 0) {}
         });
-        let result = outbound().send(&https(port, ClientTls::default()), post("x"), TIME).await;
+        let result = outbound()
+            .send(&https(port, ClientTls::default()), post("x"), TIME)
+            .await;
         let (reason, sent) = unreachable(result);
         assert!(reason.contains(words) && !sent, "{words}: {reason}");
     }
     // A real one waits for the end of the head.
     let spec = https(plain.address.port(), ClientTls::default());
-    assert!(is_timeout(&outbound().send(&spec, post("x"), Duration::from_millis(50)).await));
+    assert!(is_timeout(
+        &outbound().send(&spec, post("x"), Duration::from_millis(50)).await
+    ));
     assert!(plain.requests().is_empty());
 }
 
@@ -288,5 +307,11 @@ async fn other_settings_never_meet_the_connections_of_the_old_ones() {
     let again = app.spec(believing(&authority));
     outbound.send(&again, post("x"), TIME).await.expect("an answer");
     assert_eq!((outbound.idle(), app.handshakes().len()), (1, 3));
-    assert!(outbound.0.pool.take(&spec(&format!("http://{}", app.address))).is_none());
+    assert!(
+        outbound
+            .0
+            .pool
+            .take(&spec(&format!("http://{}", app.address)))
+            .is_none()
+    );
 }
