@@ -1,51 +1,24 @@
 //! Hands the delivery to every destination that has not had it, in parallel, and settles the ledger.
 
+mod send;
+
 use super::{
     Worker,
-    authenticate::Authentic,
     choose::{Chosen, Target},
-    claim::{Claimed, Hold, Landing, Mark, time_for},
-    origin,
+    claim::{Claimed, Hold, Landing, time_for},
     spend::Cleared,
 };
 use crate::{
-    event::{DestinationName, Frames, Timestamp},
+    event::DestinationName,
     replay::Witness,
     source::{Body, Ending, Outcome, Trail},
-    telemetry::{DeliveryResult, LedgerOp, Level, RequestId, TraceParent},
-    upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, breaker::Change, compose},
+    telemetry::LedgerOp,
+    upstream::{DeliveryError, DestinationSpec, Reply},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use send::{Handover, Parcel, Standing, send};
 use std::{sync::Arc, time::Duration};
-
-/// What goes out: the request as it came in, and what is attested of it. Shared by all its destinations.
-struct Parcel {
-    authentic: Box<Authentic>,
-    request_id: RequestId,
-    traceparent: TraceParent,
-    attempt: u32,
-    local_ledger: bool,
-    mark: Option<Mark>,
-}
-
-/// A destination that had less than this was not given the time to show that it is there.
-const FAIR_TIME: Duration = Duration::from_secs(1);
-
-/// What a destination's failure means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// The delivery fails with it, and the sender is told so.
-    Required,
-    /// Nobody hears of it, and nobody comes again.
-    Optional,
-}
-
-/// How one destination took it.
-struct Handover {
-    target: Target,
-    result: Result<Reply, DeliveryError>,
-}
 
 pub(super) async fn deliver(worker: &Arc<Worker>, cleared: Cleared, trail: &mut Trail) -> Ending {
     let Claimed { chosen, hold, leader } = cleared.0;
@@ -152,141 +125,6 @@ fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witnes
             note(witness.as_ref(), &handover.target.to.name).await;
         }
     });
-}
-
-async fn send(worker: &Worker, parcel: &Parcel, target: Target, time: Duration, standing: Standing) -> Handover {
-    let clock = &worker.shared.observers.clock;
-    let begun = clock.monotonic();
-    let result = attempt(worker, parcel, &target.to, time, standing).await;
-    let took = clock.monotonic().since(begun);
-    let meters = &parcel.authentic.source.meters;
-    let (counted, took) = match &result {
-        Ok(reply) if reply.status.is_success() => (DeliveryResult::Delivered, Some(took)),
-        Ok(_) | Err(DeliveryError::Broken { .. }) => (DeliveryResult::Failed, Some(took)),
-        Err(DeliveryError::Timeout { .. }) => (DeliveryResult::Timeout, Some(took)),
-        Err(DeliveryError::Unreachable { .. } | DeliveryError::Resting { .. } | DeliveryError::Crowded { .. }) => {
-            (DeliveryResult::Unreachable, None)
-        }
-    };
-    meters.delivery(target.index, counted, took);
-    if result.as_ref().is_ok_and(|reply| reply.cut) {
-        meters.reply_cut(target.index);
-    }
-    Handover { target, result }
-}
-
-/// One request to one destination, if there is room for it and it is not being left alone.
-async fn attempt(
-    worker: &Worker,
-    parcel: &Parcel,
-    to: &DestinationSpec,
-    time: Duration,
-    standing: Standing,
-) -> Result<Reply, DeliveryError> {
-    let shared = &worker.shared;
-    let clock = &shared.observers.clock;
-    let destination = || to.name.clone();
-    let Some(_place) = to.lane.enter(shared.places()) else {
-        return Err(DeliveryError::Crowded {
-            destination: destination(),
-        });
-    };
-    let breaker = to.lane.breaker();
-    let comes_again = standing == Standing::Required && parcel.authentic.source.provider.facts().automatic_retries;
-    let pass = match breaker.ask(clock.monotonic()) {
-        Ok(pass) => pass,
-        Err(left) if comes_again => {
-            return Err(DeliveryError::Resting {
-                destination: destination(),
-                left,
-            });
-        }
-        // To be refused would be its loss: it waits for the app as ever.
-        Err(_) => breaker.beside(),
-    };
-    let request = parcel.for_destination(to, clock.wall())?;
-    let result = worker.outbound.send(to, request, time).await;
-    let change = match &result {
-        Ok(_) | Err(DeliveryError::Broken { .. }) => pass.succeeded(),
-        Err(DeliveryError::Timeout { after, .. }) if *after < to.timeout.min(FAIR_TIME) => None,
-        Err(_) => pass.failed(clock.monotonic(), to.connect_wait),
-    };
-    if let Some(change) = change {
-        report(worker, &to.name, change);
-    }
-    result
-}
-
-fn report(worker: &Worker, destination: &DestinationName, change: Change) {
-    let log = &worker.shared.observers.log;
-    match change {
-        Change::Opened(pause) => log.message(
-            Level::Warn,
-            "a destination does not answer and is left alone",
-            &[("destination", destination), ("seconds", &pause.as_secs())],
-        ),
-        Change::Closed => log.message(
-            Level::Info,
-            "a destination answers again",
-            &[("destination", destination)],
-        ),
-    }
-}
-
-impl Parcel {
-    fn for_destination(&self, to: &DestinationSpec, at: Timestamp) -> Result<OutboundRequest, DeliveryError> {
-        let Authentic {
-            source,
-            head,
-            client,
-            body,
-            evidence,
-            identity,
-            ..
-        } = &*self.authentic;
-        let facts = source.provider.facts();
-        let text = |text: &str| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let host = origin::host(head);
-        let passage = Passage {
-            source: &source.name,
-            provider: &source.provider_name,
-            event: evidence.events.last(),
-            delivery: text(&identity.delivery),
-            key: &identity.key,
-            attempt: self.attempt,
-            verified: evidence.verified.as_str(),
-            local_ledger: self.local_ledger,
-            repeat: self.mark == Some(Mark::Repeat),
-            duplicate: self.mark == Some(Mark::Duplicate),
-            forwarded_for: text(&client.forwarded_for()),
-            proto: origin::proto(head, client),
-            forwarded_host: origin::forwarded_host(head, client).or_else(|| host.clone()),
-            host,
-            request_id: self.request_id.to_header(),
-            traceparent: self.traceparent.value().clone(),
-            credential_headers: &facts.credential_headers,
-            credential_query: &facts.credential_query,
-            at,
-        };
-        let body: &Frames = body;
-        compose(head, body, &passage, to)
-    }
-}
-
-impl Handover {
-    fn succeeded(&self) -> bool {
-        self.result.as_ref().is_ok_and(|reply| reply.status.is_success())
-    }
-
-    /// Nothing of the request left this process.
-    fn unsent(&self) -> bool {
-        matches!(
-            &self.result,
-            Err(DeliveryError::Unreachable { sent: false, .. }
-                | DeliveryError::Resting { .. }
-                | DeliveryError::Crowded { .. })
-        )
-    }
 }
 
 async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: &[DestinationName]) {

@@ -190,11 +190,7 @@ mod tests {
     }
 
     fn fail(breaker: &Breaker, millis: u64, patience: Duration) -> Option<Change> {
-        breaker
-            .ask(at(millis))
-            .ok()
-            .expect("closed")
-            .failed(at(millis), patience)
+        breaker.ask(at(millis)).expect("closed").failed(at(millis), patience)
     }
 
     /// Opened at two seconds, until three.
@@ -241,14 +237,14 @@ mod tests {
         let breaker = open();
         let mut now = 3000;
         for pause in [2, 4, 8, 10, 10] {
-            let probe = breaker.ask(at(now)).ok().expect("one is let through");
+            let probe = breaker.ask(at(now)).expect("one is let through");
             assert_eq!(breaker.ask(at(now)).err(), Some(FIRST_PAUSE), "and no other");
             let pause = Duration::from_secs(pause);
             assert_eq!(probe.failed(at(now), NONE), Some(Change::Opened(pause)));
             assert!(breaker.ask(at(now + 999)).is_err());
             now += u64::try_from(pause.as_millis()).expect("small");
         }
-        let probe = breaker.ask(at(now)).ok().expect("one is let through");
+        let probe = breaker.ask(at(now)).expect("one is let through");
         assert_eq!(probe.succeeded(), Some(Change::Closed));
         assert_eq!(breaker.open_for(at(now)), None);
         assert_eq!(fail(&breaker, now, NONE), None, "the count begins anew");
@@ -268,7 +264,7 @@ mod tests {
     fn a_probe_that_is_cut_off_leaves_the_next_one_in_its_place() {
         let breaker = open();
         drop(breaker.ask(at(3000)));
-        let probe = breaker.ask(at(3000)).ok().expect("one is let through");
+        let probe = breaker.ask(at(3000)).expect("one is let through");
         assert_eq!(probe.failed(at(3000), NONE), Some(Change::Opened(FIRST_PAUSE * 2)));
         drop(breaker.beside());
         assert!(breaker.ask(at(3001)).is_err());

@@ -39,6 +39,9 @@ pub(super) struct Destinations {
     list: Vec<(String, Option<Arc<DestinationSpec>>)>,
 }
 
+/// What is wrong was said.
+struct Reported;
+
 /// What a name means.
 pub(super) enum Found {
     Known(Arc<DestinationSpec>),
@@ -86,7 +89,7 @@ impl Reader<'_> {
             Some(raw::Upstream::Short(text)) => {
                 let url = self.parsed(Some(text), spot, |text| url::destination(text, Kind::Upstream));
                 let spec = url.and_then(|url| {
-                    let tls = self.secure(None, Some(&url), spot)?;
+                    let tls = self.secure(None, Some(&url), spot).ok()?;
                     let name = upstream.clone();
                     Some(DestinationSpec {
                         tls,
@@ -173,7 +176,7 @@ impl Reader<'_> {
         }
         let url = self.parsed(raw.url.as_deref(), spot.at("url"), |text| url::destination(text, kind));
         let tls = self.secure(raw.tls.as_ref(), url.as_ref(), spot);
-        let (url, tls) = (url?, tls?);
+        let (url, tls) = (url?, tls.ok()?);
         Some(DestinationSpec {
             tls,
             timeout,
@@ -187,38 +190,36 @@ impl Reader<'_> {
         })
     }
 
-    /// TLS as the URL asks for it. The outer `None`: reported.
+    /// TLS as the URL asks for it.
     fn secure(
         &self,
         raw: Option<&raw::ClientTls>,
         url: Option<&DestinationUrl>,
         spot: Spot<'_>,
-    ) -> Option<Option<Secure>> {
+    ) -> Result<Option<Secure>, Reported> {
         let at = spot.at("tls");
         if url.is_some_and(|url| !url.secure) && spot.has("tls") {
+            let fault = Fault::new("`tls` does nothing for an `http` URL");
             self.problems.error(
                 at.label(),
-                Fault::new("`tls` does nothing for an `http` URL")
-                    .hint("begin the URL with `https://`, or take this out"),
+                fault.hint("begin the URL with `https://`, or take this out"),
             );
-            return None;
+            return Err(Reported);
         }
         let settings = match raw {
-            Some(raw) => self.destination_tls(raw, at)?,
+            Some(raw) => self.destination_tls(raw, at).ok_or(Reported)?,
             None if spot.lacks("tls") => ClientTls::default(),
-            None => return None,
+            None => return Err(Reported),
         };
-        let url = url?;
+        let url = url.ok_or(Reported)?;
         if !url.secure {
-            return Some(None);
+            return Ok(None);
         }
-        Secure::new(settings, &url.host)
-            .map(Some)
-            .inspect_err(|error| {
-                let fault = Fault::new(format!("`{}`: {error}", excerpt(&url.host)));
-                self.problems.error(spot.at("url").value(), fault);
-            })
-            .ok()
+        Secure::new(settings, &url.host).map(Some).map_err(|error| {
+            let fault = Fault::new(format!("`{}`: {error}", excerpt(&url.host)));
+            self.problems.error(spot.at("url").value(), fault);
+            Reported
+        })
     }
 
     fn fixed_headers(&self, raw: Option<&Named<raw::Text>>, spot: Spot<'_>) -> Vec<(HeaderName, HeaderValue)> {
