@@ -10,7 +10,7 @@ mod worker;
 
 pub use crate::store::Facts as RedisFacts;
 pub use control::StatusControl;
-pub use surroundings::{Port, Surroundings};
+pub use surroundings::{Port, Surroundings, Unreached};
 
 use crate::{
     admin,

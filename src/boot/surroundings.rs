@@ -13,10 +13,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Surroundings {
     /// Redis, where one is configured, or why it does not answer.
     pub redis: Option<Result<Facts, String>>,
-    /// Every destination, with the time that a TCP connection took, or why there is none.
-    pub destinations: Vec<(Arc<DestinationSpec>, Result<Duration, String>)>,
+    /// Every destination, with the time that a connection took (TCP, and TLS where its URL is `https`), or why there is
+    /// none.
+    pub destinations: Vec<(Arc<DestinationSpec>, Result<Duration, Unreached>)>,
     /// `listen`, `health` and `admin`: can they be listened on?
     pub ports: Vec<Port>,
+}
+
+/// Why a destination is not reached, each a sentence that goes on after its address.
+pub enum Unreached {
+    /// Nobody is there, now.
+    Away(String),
+    /// Somebody is there who does not prove to be it, or does not take us for ourselves.
+    Unproven(String),
 }
 
 /// One address of ours.
@@ -55,14 +64,27 @@ impl Surroundings {
     }
 }
 
-async fn reach(spec: &DestinationSpec, clock: &dyn Clock) -> Result<Duration, String> {
+async fn reach(spec: &DestinationSpec, clock: &dyn Clock) -> Result<Duration, Unreached> {
     let asked = clock.monotonic();
-    let connecting = TcpStream::connect((spec.url.host.as_str(), spec.url.port));
+    let connecting = async {
+        let stream = TcpStream::connect((spec.url.host.as_str(), spec.url.port)).await;
+        let stream = stream.map_err(|error| {
+            Unreached::Away(match error.kind() {
+                io::ErrorKind::ConnectionRefused => "refuses connections".to_owned(),
+                _ => format!("cannot be reached: {error}"),
+            })
+        })?;
+        match &spec.tls {
+            None => Ok(()),
+            Some(tls) => tls.try_on(stream).await.map_err(Unreached::Unproven),
+        }
+    };
     match time::timeout(PATIENCE, connecting).await {
-        Ok(Ok(_)) => Ok(clock.monotonic().since(asked)),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err("refuses connections".to_owned()),
-        Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
-        Err(_) => Err(format!("does not answer within {} s", PATIENCE.as_secs())),
+        Ok(reached) => reached.map(|()| clock.monotonic().since(asked)),
+        Err(_) => Err(Unreached::Away(format!(
+            "does not answer within {} s",
+            PATIENCE.as_secs()
+        ))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     io,
     sync::atomic::{AtomicU64, Ordering},
 };
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// TLS towards one destination. Clones share its sessions, so that a new connection resumes an old one's.
@@ -37,6 +37,14 @@ impl Secure {
     /// What tells these settings from those of another reload: a later one has a larger number.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Does the destination prove its name over this connection, which then ends? The error is a sentence for operators.
+    pub async fn try_on(&self, stream: TcpStream) -> Result<(), String> {
+        let mut stream = self.greet(stream).await?;
+        // A polite end: it may log what ends otherwise.
+        let _gone = stream.shutdown().await;
+        Ok(())
     }
 
     /// A connection over which the destination has proven its name. The error is a sentence for operators.

@@ -163,6 +163,26 @@ fn a_busy_port_is_a_problem_and_an_app_that_is_not_there_a_warning() {
 }
 
 #[test]
+fn an_https_destination_must_prove_its_name() {
+    use std::io::{Read, Write};
+    let (plain, url) = app();
+    let speaker = std::thread::spawn(move || {
+        let (mut stream, _) = plain.accept().expect("a connection");
+        let mut hello = [0; 4096];
+        let _read = stream.read(&mut hello).expect("a hello");
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .expect("an answer");
+    });
+    let folder = stripe(&url.replace("http:", "https:"), PORTS);
+    let ended = folder.run(&["check"]);
+    ended.says(1, "TLS with 127.0.0.1: ");
+    ended.says(1, "(does it speak plain http there?)");
+    ended.says(1, "1 problem, ");
+    speaker.join().expect("no panic");
+}
+
+#[test]
 fn every_error_of_the_file_is_told_and_the_code_is_78() {
     let folder = Folder::new();
     folder.write(

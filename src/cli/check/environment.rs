@@ -2,7 +2,7 @@
 
 use super::report::{Check, Report};
 use crate::{
-    boot::{Port, RedisFacts, Surroundings},
+    boot::{Port, RedisFacts, Surroundings, Unreached},
     cli::moment,
     config::{self, Machine, Settings, settings::SourceSettings},
     event::Clock,
@@ -50,7 +50,11 @@ pub(super) fn check(settings: &Settings, clock: &dyn Clock, report: &mut Report)
                 name,
                 format!("{address} accepts connections ({})", millis(*took)),
             ),
-            Err(reason) => Check::warning(GROUP, name, format!("{address} {reason} (the app may start later)")),
+            Err(Unreached::Away(reason)) => {
+                Check::warning(GROUP, name, format!("{address} {reason} (the app may start later)"))
+            }
+            Err(Unreached::Unproven(reason)) => Check::problem(GROUP, name, format!("{address}: {reason}"))
+                .with_hint("`tls: {ca, server_name}` say whom to believe, `tls: {cert, key}` who we are"),
         });
     }
     for port in &surroundings.ports {
