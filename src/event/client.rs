@@ -1,6 +1,6 @@
 //! Who sent a request: the client behind the hops that are believed.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 /// The client of one request, as far as the trusted hops vouch for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,12 @@ pub struct Client {
 impl Client {
     /// `believed` as the value of `X-Forwarded-For`.
     pub fn forwarded_for(&self) -> String {
-        let hops: Vec<String> = self.believed.iter().map(ToString::to_string).collect();
-        hops.join(", ")
+        let mut text = String::with_capacity(32);
+        for (index, hop) in self.believed.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(text, "{comma}{hop}").expect("writing to a String cannot fail");
+        }
+        text
     }
 }
 

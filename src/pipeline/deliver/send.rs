@@ -148,7 +148,7 @@ impl Parcel {
             local_ledger: self.local_ledger,
             repeat: self.mark == Some(Mark::Repeat),
             duplicate: self.mark == Some(Mark::Duplicate),
-            forwarded_for: text(&client.forwarded_for()),
+            forwarded_for: HeaderValue::try_from(client.forwarded_for()).expect("addresses are printable ASCII"),
             proto: origin::proto(head, client),
             forwarded_host: origin::forwarded_host(head, client).or_else(|| host.clone()),
             host,
