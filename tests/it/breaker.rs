@@ -7,17 +7,23 @@ use super::support::{
     signed::{self, push},
     wait_until,
 };
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
+use tokio::net::TcpSocket;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An address where nobody listens, yet.
-fn nobody() -> SocketAddr {
-    let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
-    reserved.local_addr().expect("it is bound")
+/// An address where nobody listens, until an app of the test does: it is held, so that no other test is given it.
+struct Nobody {
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+fn nobody() -> Nobody {
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.set_reuseaddr(true).expect("a socket");
+    held.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let address = held.local_addr().expect("it is bound");
+    Nobody { address, _held: held }
 }
 
 /// Stripe, which comes again by itself, and GitHub, which does not, in front of the same app.
@@ -59,7 +65,8 @@ fn fail_until_open(sidecar: &Sidecar) -> Vec<u16> {
 
 #[test]
 fn a_destination_that_is_down_is_left_alone_and_tried_again() {
-    let address = nobody();
+    let nobody = nobody();
+    let address = nobody.address;
     let sidecar = sidecar(address, "connect_wait: 0s");
     assert_eq!(fail_until_open(&sidecar), [502, 502, 502, 502, 503]);
     let app = App::start_at(address);
@@ -98,7 +105,8 @@ fn a_destination_that_is_down_is_left_alone_and_tried_again() {
 
 #[test]
 fn who_does_not_come_again_is_not_refused() {
-    let address = nobody();
+    let nobody = nobody();
+    let address = nobody.address;
     let sidecar = sidecar(address, "connect_wait: 0s");
     fail_until_open(&sidecar);
     // It was tried, and its status says what is known.
@@ -128,7 +136,7 @@ fn the_apps_own_answers_are_no_reason_to_leave_it_alone() {
 #[test]
 fn silence_is_a_reason() {
     let app = App::start();
-    let sidecar = sidecar(app.address, "timeout: 50ms, connect_wait: 0s");
+    let sidecar = sidecar(app.address, "timeout: 1s, connect_wait: 0s");
     let (never, _) = tokio::sync::watch::channel(false);
     app.script((0..5).map(|_| Script::status(200).behind(&never)));
     for n in 0..5 {
@@ -138,12 +146,20 @@ fn silence_is_a_reason() {
     }
     let answer = sidecar.send(&event(&sidecar, 5));
     assert_eq!((answer.status, answer.outcome()), (503, "upstream_unreachable"));
-    assert_eq!(app.seen().len(), 5);
+    app.wait_for(5);
+    assert_eq!(sidecar.send(&push(1)).outcome(), "delivered");
+    let asked = |id: &[u8]| {
+        app.seen()
+            .iter()
+            .any(|seen| seen.body.windows(id.len()).any(|part| part == id))
+    };
+    assert!(!asked(b"evt_5"));
 }
 
 #[test]
 fn of_several_destinations_only_the_one_that_is_down_is_left_alone() {
-    let (good, address) = (App::start(), nobody());
+    let (good, nobody) = (App::start(), nobody());
+    let address = nobody.address;
     let sidecar = Sidecar::start(&format!(
         "
 sources:
