@@ -113,3 +113,48 @@ fn source(
         meters: metrics.source(&configured.name, Outcome::LABELS, &labels, &destinations),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{self, Fixed},
+        event::TestClock,
+        upstream::DestinationSpec,
+    };
+    use std::path::{Path, PathBuf};
+
+    fn read(destinations: &str) -> Settings {
+        let text = format!(
+            "version: 1\nsources:\n  github: {{provider: github, path: /, secrets: [{{env: S}}], to: [a, b]}}\ndestinations: {destinations}\n"
+        );
+        let mut machine = Fixed::default();
+        machine
+            .variables
+            .insert("S".to_owned(), "a-secret-of-some-length".into());
+        machine.files.insert(PathBuf::from("c.yaml"), text.into_bytes());
+        config::load(Path::new("c.yaml"), &machine).expect("valid").settings
+    }
+
+    fn destinations(live: &Live) -> Vec<Arc<DestinationSpec>> {
+        let routes = live.sources.iter().flat_map(|source| &source.routes);
+        routes.map(|route| route.destination.clone()).collect()
+    }
+
+    #[test]
+    fn a_destination_that_a_reload_leaves_as_it_is_keeps_what_is_known_of_it() {
+        let clock: Arc<dyn Clock> = Arc::new(TestClock::at(Timestamp::from_secs(0)));
+        let metrics = Metrics::new("test");
+        let make = |text, previous| live(&clock, &read(text), &metrics, previous).expect("valid");
+        let first = make("{a: {url: \"https://a\"}, b: {url: \"http://b\"}}", None);
+        let place = destinations(&first)[1].lane.enter(9).expect("room");
+        let second = make(
+            "{a: {url: \"https://a\", timeout: 3s}, b: {url: \"http://b\"}}",
+            Some(&first),
+        );
+        let (first, second) = (destinations(&first), destinations(&second));
+        assert!(!Arc::ptr_eq(&first[0], &second[0]) && Arc::ptr_eq(&first[1], &second[1]));
+        assert_eq!(second[1].lane.under_way(), 1);
+        drop(place);
+    }
+}

@@ -253,3 +253,38 @@ destinations:
     assert_eq!(quick.seen().len(), 16);
     assert_eq!(sidecar.now(), NOW);
 }
+
+#[test]
+fn a_hanging_optional_destination_is_asked_so_often_and_no_more() {
+    let (app, stats) = (App::start(), App::start());
+    let sidecar = Sidecar::start(&format!(
+        "
+limits: {{workers: 2, in_flight: 4}}
+upstream: {}
+sources:
+  github:
+    provider: github
+    path: /github
+    secrets: [{{env: SECRET}}]
+    to: [upstream, {{destination: stats, required: false}}]
+destinations:
+  stats: {{url: \"{}\", timeout: 25s}}
+",
+        app.url(),
+        stats.url()
+    ));
+    let (open, _) = tokio::sync::watch::channel(false);
+    stats.script((0..4).map(|_| Script::status(200).behind(&open)));
+    for n in 0..10 {
+        assert_eq!(sidecar.send(&push(n)).outcome(), "delivered");
+    }
+    let missed = "hookward_deliveries_total{source=\"github\",destination=\"stats\",result=\"unreachable\"}";
+    wait_until("the others are over", || sidecar.metric(missed) > 5.5);
+    assert_eq!(stats.wait_for(4).len(), 4);
+    open.send_replace(true);
+    let had = "hookward_deliveries_total{source=\"github\",destination=\"stats\",result=\"delivered\"}";
+    wait_until("there is room again", || sidecar.metric(had) > 3.5);
+    assert_eq!(sidecar.send(&push(10)).outcome(), "delivered");
+    assert_eq!(stats.wait_for(5).len(), 5);
+    assert_eq!(app.seen().len(), 11);
+}
