@@ -254,13 +254,13 @@ async fn a_claim_is_held_noted_renewed_and_forgotten_on_redis() {
     ));
     let window = Duration::from_mins(10);
     let forgotten = sidecar.doors[1]
-        .forget(&first.key, window)
+        .forget(&first.source, &first.key, window)
         .await
         .expect("Redis answers");
     assert!(matches!(forgotten, Forgotten::InFlight { .. }));
     assert_eq!(claim.settle(&a(), &[]).await, Settled::Done);
     let forgotten = sidecar.doors[1]
-        .forget(&first.key, window)
+        .forget(&first.source, &first.key, window)
         .await
         .expect("Redis answers");
     assert_eq!(forgotten, Forgotten::Deliverable);

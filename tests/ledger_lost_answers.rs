@@ -95,7 +95,7 @@ async fn a_claim_that_redis_executed_too_late_keeps_other_replicas_away_while_we
     assert!(claims.iter().all(Claim::is_local));
     server.cont();
     for ask in [&succeeds, &fails] {
-        let record = format!("hw:{{{}}}", ask.key.to_text());
+        let record = format!("hw:{{acme/{}}}", ask.key.to_text());
         wait_until("Redis has executed the claim", async || {
             server.query::<bool>(&["EXISTS", &record])
         })

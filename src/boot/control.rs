@@ -118,6 +118,7 @@ impl Control for StatusControl {
                 "kind": if settings.redis.is_some() { "redis" } else { "in_process" },
                 "up": core.replays.up(),
                 "entries": core.replays.entries(),
+                "remembered": core.replays.remembered(),
                 "forgotten": core.replays.evicted(),
                 "clock_skew_ms": core.replays.skew_millis(),
             },
@@ -153,7 +154,7 @@ impl Control for StatusControl {
             let clock = &self.core.shared.observers.clock;
             for key in self.keys(&source, delivery) {
                 let asked = clock.monotonic();
-                let forgotten = self.ledger.forget(&key, WINDOW).await;
+                let forgotten = self.ledger.forget(&source.tag, &key, WINDOW).await;
                 self.core
                     .shared
                     .metrics

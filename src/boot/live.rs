@@ -27,10 +27,15 @@ pub(super) fn live(
             limiters.insert(source.name.clone(), limiter.clone());
         }
     }
+    let namespace = settings
+        .redis
+        .as_ref()
+        .map(|redis| redis.namespace.clone())
+        .unwrap_or_default();
     let mut sources = Vec::with_capacity(settings.sources.len());
     for configured in &settings.sources {
         let kept = limiters.get(&configured.name);
-        let source = Arc::new(source(clock, configured, metrics, kept)?);
+        let source = Arc::new(source(clock, configured, &namespace, metrics, kept)?);
         for rule in &configured.paths {
             routes.insert(rule, &source);
         }
@@ -39,11 +44,7 @@ pub(super) fn live(
     Ok(Live {
         routes,
         sources,
-        namespace: settings
-            .redis
-            .as_ref()
-            .map(|redis| redis.namespace.clone())
-            .unwrap_or_default(),
+        namespace,
         body_timeout: settings.limits.body_timeout,
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
     })
@@ -52,6 +53,7 @@ pub(super) fn live(
 fn source(
     clock: &Arc<dyn Clock>,
     configured: &SourceSettings,
+    namespace: &str,
     metrics: &Metrics,
     kept: Option<&Arc<SourceLimiter>>,
 ) -> Result<Source, String> {
@@ -80,7 +82,7 @@ fn source(
     Ok(Source {
         name: configured.name.clone(),
         provider_name: ProviderName::parse(&provider.facts().name).map_err(|error| error.to_string())?,
-        tag: SourceTag::of(&configured.name),
+        tag: SourceTag::within(namespace, &configured.name),
         provider,
         keys,
         not_after: configured

@@ -249,7 +249,8 @@ fn ask(chosen: &Chosen, policy: ReplayPolicy, trail: &Trail) -> Ask {
         lease: Ask::lease_for(time_for_answer(chosen, trail), *ledger_timeout),
         open: policy.keep,
         keep: policy.keep,
-        source: source.tag,
+        source: source.tag.clone(),
+        event: evidence.events.last().cloned(),
         id: identity.unsigned_id,
         mac: evidence.mac,
     }
