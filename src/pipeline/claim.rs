@@ -10,7 +10,8 @@ use crate::{
     telemetry::{Entropy, LedgerOp, entropy},
     upstream::DestinationSpec,
 };
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
+use tokio::time::sleep;
 
 /// A delivery that this attempt may forward.
 pub(super) struct Claimed {
@@ -52,6 +53,14 @@ struct Case {
 /// How long a delivery that is repeated is known without the ledger. Only its budget is: whether it is still delivered
 /// the ledger alone can say, because another replica may have been told to forget it.
 const REMEMBERED: Duration = Duration::from_mins(1);
+
+/// While another replica is at a delivery, the ledger is asked after this, and then after ever longer pauses.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Who waits for another replica stops while there is this much left to forward in, should that fail.
+const TIME_TO_FORWARD: Duration = Duration::from_secs(1);
+/// The longest wait for another replica where no deadline of the provider is known.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How a single flight ends for those that wait for it.
 #[derive(Clone)]
@@ -131,13 +140,13 @@ async fn lead(
     leader: Leader<Landing>,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
-    match put(worker, case.ask.clone(), &chosen).await {
+    match put_patiently(worker, &case.ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
             let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
             Ok(Claimed { chosen, hold, leader })
         }
-        Ok(Decision::Busy { left }) => Err(in_flight(left)),
+        Ok(Decision::Busy { left }) => Err(landed(leader, in_flight(left))),
         Ok(Decision::Done(seen)) => {
             leader.land(&Landing::SeenBefore);
             let mark = Some(judge(worker, &chosen.authentic, &case, seen, trail)?);
@@ -150,14 +159,20 @@ async fn lead(
                 leader: None,
             })
         }
-        Err(unavailable) => Err(ledger_unavailable(&unavailable)),
+        Err(unavailable) => Err(landed(leader, ledger_unavailable(&unavailable))),
     }
+}
+
+/// Who waits for this attempt gets the same answer.
+fn landed(leader: Leader<Landing>, ending: Ending) -> Ending {
+    leader.land(&Landing::Answer(ending.clone()));
+    ending
 }
 
 /// A joiner whose leader found the delivery done is judged by its own signature and id. Its body is gone: in the rare
 /// case that it is to be forwarded, it is asked to come again.
 async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trail) -> Ending {
-    match put(worker, case.ask.clone(), chosen).await {
+    match put(worker, &case.ask, chosen).await {
         Ok(Decision::Done(seen)) => judge(worker, &chosen.authentic, &case, seen, trail)
             .map_or_else(|ending| ending, |_| in_flight(Duration::from_secs(1))),
         Ok(Decision::Claimed(claim)) => {
@@ -169,11 +184,49 @@ async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trai
     }
 }
 
+/// As [`put`]. But a provider that never comes again by itself is not sent away while another replica is at its delivery:
+/// it waits, within its own deadline, for what becomes of that. Its body is kept, in case the other one fails.
+async fn put_patiently(
+    worker: &Worker,
+    ask: &Ask,
+    chosen: &Chosen,
+    trail: &mut Trail,
+) -> Result<Decision, Unavailable> {
+    let decision = put(worker, ask, chosen).await?;
+    let Decision::Busy { mut left } = decision else {
+        return Ok(decision);
+    };
+    if chosen.authentic.source.provider.facts().automatic_retries {
+        return Ok(Decision::Busy { left });
+    }
+    let begun = trail.elapsed();
+    let time = patience(&chosen.authentic, trail).min(LONGEST_WAIT);
+    let mut over = pin!(sleep(time.saturating_sub(TIME_TO_FORWARD)));
+    let mut pause = FIRST_PAUSE;
+    let decided = loop {
+        tokio::select! {
+            biased;
+            () = worker.shared.cut.cancelled() => break Ok(Decision::Busy { left }),
+            () = &mut over => break Ok(Decision::Busy { left }),
+            () = sleep(pause.min(left)) => {}
+        }
+        // Not within the select: a question that is given up may be granted all the same, and block the next one.
+        match put(worker, ask, chosen).await {
+            Ok(Decision::Busy { left: rest }) => left = rest.max(FIRST_PAUSE),
+            decided => break decided,
+        }
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    };
+    // It waited for destinations, not for us.
+    trail.upstream = Some(trail.elapsed().saturating_sub(begun));
+    decided
+}
+
 /// One question to the ledger, timed.
-async fn put(worker: &Worker, ask: Ask, chosen: &Chosen) -> Result<Decision, Unavailable> {
+async fn put(worker: &Worker, ask: &Ask, chosen: &Chosen) -> Result<Decision, Unavailable> {
     let clock = &worker.shared.observers.clock;
     let asked = clock.monotonic();
-    let decision = worker.replay.claim(ask, chosen.authentic.source.on_outage).await;
+    let decision = worker.replay.claim(ask.clone(), chosen.authentic.source.on_outage).await;
     worker
         .shared
         .metrics
