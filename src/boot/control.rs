@@ -3,8 +3,8 @@
 use super::Core;
 use crate::{
     admin::{Check, Control, Forgotten},
-    event::{DeliveryKey, DestinationName, PathRule, SourceName},
-    replay,
+    event::{DeliveryKey, DestinationName, Glob, PathRule, SourceName},
+    replay::{self, Recalled},
     source::Source,
     telemetry::{Exposition, LedgerOp},
 };
@@ -170,6 +170,33 @@ impl Control for StatusControl {
                 }
             }
             Forgotten::Unknown
+        })
+    }
+
+    fn forget_since<'a>(
+        &'a self,
+        source: &'a SourceName,
+        within: Duration,
+        event: Option<Glob>,
+    ) -> BoxFuture<'a, Result<Recalled, Forgotten>> {
+        Box::pin(async move {
+            let source = self.source(source).ok_or(Forgotten::NoSource)?;
+            if source.replay.is_none() {
+                return Err(Forgotten::NoLedger);
+            }
+            let lately = replay::Lately {
+                within,
+                event,
+                window: WINDOW,
+            };
+            let clock = &self.core.shared.observers.clock;
+            let asked = clock.monotonic();
+            let recalled = self.ledger.forget_since(&source.tag, &lately).await;
+            self.core
+                .shared
+                .metrics
+                .ledger(LedgerOp::Forget, clock.monotonic().since(asked));
+            recalled.map_err(|unavailable| Forgotten::Unavailable(unavailable.to_string()))
         })
     }
 

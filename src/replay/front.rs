@@ -6,9 +6,9 @@ use super::{
     claim::Home,
     memory::Glance,
     outage::write_back,
-    redis::{Answer, Orphan},
+    redis::{Answer, Orphan, Owed},
 };
-use crate::event::{DeliveryKey, Monotonic};
+use crate::event::{DeliveryKey, DestinationName, Monotonic};
 use std::{sync::Arc, time::Duration};
 
 /// How long a word of Redis that a delivery is done is believed without asking again. `forget` answers after this time,
@@ -141,7 +141,7 @@ impl Worker {
     /// `None`: there is no Redis.
     async fn ask_redis(&self, ask: &Ask) -> Option<Result<Verdict, (Unavailable, Option<Orphan>)>> {
         let redis = self.redis.as_ref()?;
-        let mut remembered = false;
+        let mut remembered = None;
         if !self.local().is_blank() {
             match self.local().glance(ask) {
                 Glance::Nothing => {}
@@ -153,10 +153,12 @@ impl Worker {
                     }
                 }
                 // While Redis is out its word is left to the source's policy.
-                Glance::Copy { seen, believed: true } if redis.store().breaker().is_closed() => {
-                    return Some(Ok(Verdict::Done(seen)));
+                Glance::Copy { delivered, believed } => {
+                    if believed && redis.store().breaker().is_closed() {
+                        return Some(Ok(Verdict::Done(delivered.seen_by(ask))));
+                    }
+                    remembered = Some(delivered);
                 }
-                Glance::Copy { .. } => remembered = true,
             }
         }
         let asked = self.now();
@@ -164,14 +166,19 @@ impl Worker {
             Ok(answer) => answer,
             Err(failure) => return Some(Err(failure)),
         };
-        match &answer {
-            Answer::Done(delivered) => self.learn(ask, delivered, asked),
-            // An operator has let it through once more, or Redis has lost it.
-            _ if remembered => self.local().unlearn(&ask.key),
-            _ => {}
-        }
         if let Answer::Granted { skew, .. } = &answer {
             self.shared.note_skew(*skew);
+        }
+        match (&answer, remembered) {
+            (Answer::Done(delivered), _) => self.learn(ask, delivered, asked),
+            // Had an operator let it through once more, this would not be its first attempt. So Redis has lost it (a
+            // failover, a restart): it is told, and nobody gets it twice.
+            (Answer::Granted { grant, .. }, Some(delivered)) if grant.attempt == 1 => {
+                restore(redis, ask, grant.fence, &delivered).await;
+                return Some(Ok(Verdict::Done(delivered.seen_by(ask))));
+            }
+            (_, Some(_)) => self.local().unlearn(&ask.key),
+            (_, None) => {}
         }
         Some(Ok(answer.verdict(ask)))
     }
@@ -188,6 +195,30 @@ impl Worker {
     }
 }
 
+/// Makes a record that Redis has lost a delivered one again, out of the claim that it has granted instead.
+async fn restore(redis: &RedisLedger, ask: &Ask, fence: u64, delivered: &Delivered) {
+    // Which destinations had it matters no more at D, so any name stands for them.
+    let had = vec![DestinationName::upstream()];
+    let settlement = Settlement {
+        key: ask.key,
+        source: ask.source.clone(),
+        fence,
+        attempt: delivered.attempts,
+        keep: delivered.left,
+        open: delivered.left,
+        required: had.clone(),
+        delivered: had,
+        last: true,
+        age: ask.keep.saturating_sub(delivered.left),
+        event: ask.event.clone(),
+        id: delivered.id,
+        mac: delivered.mac,
+    };
+    if redis.settle(&settlement).await.is_err() {
+        redis.owe(Owed::Settle(Box::new(settlement)));
+    }
+}
+
 fn unguarded() -> Verdict {
     Verdict::Claimed(Grant {
         fence: 0,
@@ -200,7 +231,7 @@ fn unguarded() -> Verdict {
 mod tests {
     use super::*;
     use crate::{
-        event::{Clock, DestinationName, MacDigest, Nonce, SourceName, TestClock, Timestamp},
+        event::{Clock, MacDigest, Nonce, SourceName, TestClock, Timestamp},
         replay::{Renewed, Settled},
     };
     use std::num::NonZeroUsize;

@@ -4,7 +4,7 @@
 -- Answer: D delivered | A delivered already, by another | O open | F another attempt holds it (successes are noted all
 -- the same)
 local k, call = KEYS[1], redis.call
-local v = call('HMGET', k, 's', 'f')
+local v = call('HMGET', k, 's', 'f', 'n')
 local s = v[1]
 if s == 'D' then return 'A' end
 local required = tonumber(ARGV[11])
@@ -33,8 +33,9 @@ if all then
     call('HDEL', k, 'x', 'o')
   else
     add('f', ARGV[1])
-    add('n', ARGV[2])
   end
+  -- Fewer only if it was lost in between.
+  if tonumber(v[3] or 0) < tonumber(ARGV[2]) then add('n', ARGV[2]) end
   call('HSET', k, unpack(new))
   call('PEXPIRE', k, ARGV[3])
   return 'D'

@@ -442,6 +442,16 @@ async fn a_lost_record_is_made_anew_by_its_settlement(stage: &impl Stage) {
         })
     );
 
+    // One that has begun anew meanwhile counts on from where it was.
+    let anew = Attempt::new();
+    anew.claim(stage).await;
+    assert_eq!(anew.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    let verdict = anew.again().ask(stage).await;
+    assert!(
+        matches!(verdict, Verdict::Done(Seen { attempts: 3, .. })),
+        "{verdict:?}"
+    );
+
     let half = Attempt::new();
     assert_eq!(half.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
     let next = half.again().claim(stage).await;

@@ -4,7 +4,7 @@
 use super::{Instant, Lane, MemoryLedger, Record, State, lock};
 use crate::{
     event::{DeliveryKey, Monotonic},
-    replay::{Ask, Delivered, Seen, Settlement, SourceTag},
+    replay::{Ask, Delivered, Settlement, SourceTag},
 };
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -18,7 +18,7 @@ pub(in crate::replay) enum Glance {
     Owed(Box<Settlement>),
     /// Redis has called it delivered.
     Copy {
-        seen: Seen,
+        delivered: Delivered,
         /// So lately that it need not be asked again.
         believed: bool,
     },
@@ -44,7 +44,7 @@ impl MemoryLedger {
                 }
                 State::Copy { believed_until, .. } => match record.delivered(now) {
                     Some(delivered) => Glance::Copy {
-                        seen: delivered.seen_by(ask),
+                        delivered,
                         believed: *believed_until > now,
                     },
                     None => Glance::Nothing,

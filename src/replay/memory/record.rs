@@ -216,6 +216,8 @@ impl Record {
         if !settlement.required.is_empty() && settlement.required.iter().all(had) {
             self.noted = Noted::default();
             self.expires = now.plus(settlement.keep);
+            // Fewer only if the record was lost in between.
+            self.attempts = self.attempts.max(settlement.attempt);
             self.state = State::Done {
                 id: settlement.id,
                 mac: settlement.mac,

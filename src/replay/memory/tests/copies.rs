@@ -50,7 +50,10 @@ fn a_copy_is_judged_like_a_record_and_believed_for_a_second() {
         (&other(b"mac"), seen(true, false)),
         (&other(b"another"), seen(false, false)),
     ] {
-        assert!(matches!(world.ledger.glance(ask), Glance::Copy { seen, believed: true } if seen == expected));
+        assert!(matches!(
+            world.ledger.glance(ask),
+            Glance::Copy { delivered, believed: true } if delivered.seen_by(ask) == expected
+        ));
         assert_eq!(world.ask(ask), Ok(Verdict::Done(expected)), "as in an outage");
     }
     world.clock.advance(BELIEVED);
@@ -132,7 +135,7 @@ fn what_redis_has_been_told_is_a_copy_from_then_on() {
         world.ledger.written(&success.key, success.fence);
     }
     assert_eq!((world.ledger.entries(), world.ledger.copies()), (0, 1));
-    assert!(matches!(world.ledger.glance(&done), Glance::Copy { believed: false, seen } if seen.same_mac));
+    assert!(matches!(world.ledger.glance(&done), Glance::Copy { believed: false, delivered } if delivered.seen_by(&done).same_mac));
     assert!(matches!(world.ledger.glance(&half), Glance::Nothing));
     world.ledger.unlearn(&done.key);
     assert!(world.ledger.is_blank() && world.ledger.copies() == 0);

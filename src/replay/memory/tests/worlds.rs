@@ -162,7 +162,7 @@ impl Plain {
             *entry = Entry {
                 state: 'D',
                 fence: entry.fence,
-                attempts: entry.attempts,
+                attempts: entry.attempts.max(attempt),
                 expires: now + KEEP,
                 ..Entry::default()
             };
