@@ -201,7 +201,12 @@ async fn what_redis_called_delivered_is_remembered_in_an_outage() {
             }
         }
         // The other policies say what they say.
-        assert!(sidecar.doors[0].claim(again(&delivered), OnOutage::Reject).await.is_err());
+        assert!(
+            sidecar.doors[0]
+                .claim(again(&delivered), OnOutage::Reject)
+                .await
+                .is_err()
+        );
         granted(sidecar.claim(&again(&delivered), OnOutage::Allow).await)
             .release()
             .await;

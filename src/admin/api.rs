@@ -110,7 +110,8 @@ struct Forget {
     event: Option<String>,
 }
 
-const FORGET_BODY: &str = "the body must be {\"delivery\": \"…\"} or {\"since\": \"10m\", \"event\": \"…\"}, the event being optional";
+const FORGET_BODY: &str =
+    "the body must be {\"delivery\": \"…\"} or {\"since\": \"10m\", \"event\": \"…\"}, the event being optional";
 
 async fn forget(name: &str, body: &Bytes, control: &dyn Control) -> Result<Answer, Refusal> {
     let bad = |error: &str| Refusal::new(StatusCode::BAD_REQUEST, format!("{FORGET_BODY}{error}"));
@@ -170,10 +171,7 @@ fn refusal(forgotten: Forgotten) -> Refusal {
             "the ledger has no delivered record of this delivery",
         ),
         Forgotten::NoSource => no_source(),
-        Forgotten::InFlight => Refusal::new(
-            StatusCode::CONFLICT,
-            "this delivery is in flight: wait for its end",
-        ),
+        Forgotten::InFlight => Refusal::new(StatusCode::CONFLICT, "this delivery is in flight: wait for its end"),
         Forgotten::NoLedger => Refusal::new(
             StatusCode::CONFLICT,
             "this source has no replay ledger, so nothing holds a redelivery back",

@@ -363,7 +363,12 @@ fn forget_tells_what_became_of_it() {
         let (status, answer) = admin.post("/api/v1/sources/stripe/forget", CHANGE, body).await;
         let document = json(&answer);
         assert_eq!(
-            (status, &document["forgotten"], &document["complete"], &document["event"]),
+            (
+                status,
+                &document["forgotten"],
+                &document["complete"],
+                &document["event"]
+            ),
             (200, &90.into(), &false.into(), &"invoice.*".into())
         );
     });

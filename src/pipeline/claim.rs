@@ -226,7 +226,10 @@ async fn put_patiently(
 async fn put(worker: &Worker, ask: &Ask, chosen: &Chosen) -> Result<Decision, Unavailable> {
     let clock = &worker.shared.observers.clock;
     let asked = clock.monotonic();
-    let decision = worker.replay.claim(ask.clone(), chosen.authentic.source.on_outage).await;
+    let decision = worker
+        .replay
+        .claim(ask.clone(), chosen.authentic.source.on_outage)
+        .await;
     worker
         .shared
         .metrics

@@ -1,8 +1,8 @@
 //! One worker's door to the ledger: Redis if there is one and it answers, else what the source's `on_outage` says.
 
 use super::{
-    Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays, Seen,
-    Settlement, SourceTag, Unavailable, Verdict,
+    Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays,
+    Seen, Settlement, SourceTag, Unavailable, Verdict,
     claim::Home,
     memory::Glance,
     outage::write_back,

@@ -12,8 +12,8 @@ pub(super) use {answer::Answer, owed::Orphan};
 use answer::{number, strange, text};
 
 use super::{
-    Ask, Forgotten, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag,
-    Unavailable, Verdict, lately,
+    Ask, Forgotten, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag, Unavailable, Verdict,
+    lately,
 };
 use crate::{
     event::{Clock, DeliveryKey, Nonce},
@@ -118,7 +118,11 @@ impl RedisLedger {
             Arg::Bytes(settlement.id.as_ref().map_or(&[], |id| id.as_bytes())),
             Arg::Bytes(settlement.mac.as_ref().map_or(&[], |mac| mac.as_bytes())),
             Arg::Bytes(&tag),
-            Arg::Number(u64::try_from(settlement.age.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)),
+            Arg::Number(
+                u64::try_from(settlement.age.as_millis())
+                    .unwrap_or(MAX_MILLIS)
+                    .min(MAX_MILLIS),
+            ),
             Arg::Bytes(event.map_or(&[], |event| event.as_str().as_bytes())),
             Arg::Number(settlement.required.len() as u64),
         ]);
@@ -134,7 +138,6 @@ impl RedisLedger {
             _ => Err(strange("settle")),
         }
     }
-
 }
 
 impl Ledger for RedisLedger {
@@ -160,7 +163,12 @@ impl Ledger for RedisLedger {
         ];
         let reply = self
             .store
-            .run(&RENEW, record(&renewal.source, &renewal.key).as_bytes(), &args, Repeat::Once)
+            .run(
+                &RENEW,
+                record(&renewal.source, &renewal.key).as_bytes(),
+                &args,
+                Repeat::Once,
+            )
             .await?;
         match reply {
             Value::Int(1) => Ok(Renewed::Held),

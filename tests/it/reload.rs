@@ -226,3 +226,37 @@ fn a_destination_that_failed_and_is_taken_out_is_not_waited_for() {
     assert_eq!(request.send(process.webhooks).outcome(), "duplicate");
     assert_eq!((good.seen().len(), bad.seen().len()), (1, 1));
 }
+
+/// What is required is what the file in force at the attempt names; what is done stays done.
+#[test]
+fn a_destination_that_is_added_is_asked_by_the_next_attempt_and_not_for_what_is_done() {
+    let (good, bad, added, folder) = (App::start(), App::start(), App::start(), Folder::new());
+    let yaml = |to: &str| {
+        format!(
+            "{PORTS}{}    to: [{to}]\ndestinations:\n  good: {{url: \"{}\"}}\n  bad: {{url: \"{}\"}}\n  added: {{url: \"{}\"}}\n",
+            signed::GITHUB,
+            good.url(),
+            bad.url(),
+            added.url()
+        )
+    };
+    let process = Process::run(&folder.write("hookward.yaml", &yaml("good, bad")));
+    let (done, half) = (
+        signed::github("/github", "d-1", b"1"),
+        signed::github("/github", "d-2", b"2"),
+    );
+    assert_eq!(done.send(process.webhooks).outcome(), "delivered");
+    bad.script([Script::status(500)]);
+    assert_eq!(half.send(process.webhooks).outcome(), "upstream_failed");
+    folder.write("hookward.yaml", &yaml("good, bad, added"));
+    process.signal("-HUP");
+    process.wait_for_log("configuration reloaded");
+    added.script([Script::status(500)]);
+    assert_eq!(done.send(process.webhooks).outcome(), "duplicate");
+    assert_eq!(half.send(process.webhooks).outcome(), "upstream_failed");
+    assert_eq!((good.seen().len(), bad.seen().len(), added.seen().len()), (2, 3, 1));
+    // Now it alone has not had it.
+    assert_eq!(half.send(process.webhooks).outcome(), "delivered");
+    assert_eq!((good.seen().len(), bad.seen().len(), added.seen().len()), (2, 3, 2));
+    assert_eq!(half.send(process.webhooks).outcome(), "duplicate");
+}

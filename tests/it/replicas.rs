@@ -189,7 +189,10 @@ fn who_never_retries_waits_for_the_other_replica() {
                 assert_eq!((first.outcome(), second.outcome()), ("upstream_failed", "delivered"));
                 let seen = app.seen();
                 let last = seen.last().expect("two came");
-                assert_eq!((last.header("hookward-attempt"), &last.body[..]), (Some("2"), &b"2"[..]));
+                assert_eq!(
+                    (last.header("hookward-attempt"), &last.body[..]),
+                    (Some("2"), &b"2"[..])
+                );
             }
         });
     }

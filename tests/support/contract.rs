@@ -82,7 +82,7 @@ impl Attempt {
             open: LONG,
             keep: LONG,
             source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
-        event: None,
+            event: None,
             id: Some(IdDigest::of(b"id 1")),
             mac: Some(MacDigest::of(b"mac 1")),
         })
@@ -637,7 +637,11 @@ async fn what_was_delivered_lately_is_found_by_event(stage: &impl Stage) {
     }
     // Those that are claimed now are under way. The first part alone means all that refine it.
     assert_eq!(forget_since(stage, &source, LONG, Some("pull_request")).await, 1);
-    assert_eq!(forget_since(stage, &source, LONG, Some("*")).await, 0, "too long a name is not kept");
+    assert_eq!(
+        forget_since(stage, &source, LONG, Some("*")).await,
+        0,
+        "too long a name is not kept"
+    );
     stage.pass(LONG_AGO).await;
     assert_eq!(forget_since(stage, &source, LONG, None).await, 3);
 }

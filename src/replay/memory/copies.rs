@@ -39,9 +39,7 @@ impl MemoryLedger {
         let known = self.existing(&ask.key, |shard, id, now| {
             let record = shard.record(id);
             match &record.state {
-                State::Held { owner, until } if *owner != ask.owner && *until > now => {
-                    Glance::Held(until.left_at(now))
-                }
+                State::Held { owner, until } if *owner != ask.owner && *until > now => Glance::Held(until.left_at(now)),
                 State::Copy { believed_until, .. } => match record.delivered(now) {
                     Some(delivered) => Glance::Copy {
                         delivered,

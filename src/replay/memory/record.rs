@@ -87,7 +87,6 @@ pub(super) enum Lane {
 /// How many lanes there are.
 pub(super) const LANES: usize = 4;
 
-
 /// What a claim finds.
 pub(super) enum Found {
     Granted,

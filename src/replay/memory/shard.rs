@@ -221,7 +221,10 @@ impl Shard {
     /// The records that are no copies, source by source.
     pub(super) fn own(&self) -> Vec<Id> {
         let lanes = [Lane::Pinned, Lane::Failed, Lane::Delivered];
-        let walks = self.sources.iter().map(|source| lanes.map(|lane| self.walk(source, lane)));
+        let walks = self
+            .sources
+            .iter()
+            .map(|source| lanes.map(|lane| self.walk(source, lane)));
         walks.flatten().flatten().collect()
     }
 

@@ -60,9 +60,7 @@ impl MemoryLedger {
         let (mut age, mut of, mut required) = (Duration::ZERO, None, Vec::new());
         let (mut id_digest, mut mac_digest) = (None, None);
         let delivered = match &record.state {
-            State::Done {
-                id, mac, at, event, ..
-            } => {
+            State::Done { id, mac, at, event, .. } => {
                 (age, of) = (now.left_at(*at), self.events.name(*event));
                 (id_digest, mac_digest) = (*id, *mac);
                 // Which destinations had it matters no more at D, so any name stands for them.

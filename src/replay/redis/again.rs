@@ -1,6 +1,10 @@
 //! Lets delivered records through once more: one, or all that a source delivered lately.
 
-use super::{FORGET, LATELY, RedisLedger, answer::{number, strange, text}, millis, prefix};
+use super::{
+    FORGET, LATELY, RedisLedger,
+    answer::{number, strange, text},
+    millis, prefix,
+};
 use crate::{
     replay::{Forgotten, Lately, Recalled, SourceTag, Unavailable, lately::SLACK},
     store::{Arg, Repeat, Value},
@@ -34,7 +38,12 @@ impl RedisLedger {
     }
 
     /// One record of a page: let through if it was delivered lately. `wish`: the arguments of `lately.lua`.
-    pub(super) async fn let_through_if(&self, record: &[u8], wish: &[Arg<'_>], lately: &Lately) -> Result<bool, Unavailable> {
+    pub(super) async fn let_through_if(
+        &self,
+        record: &[u8],
+        wish: &[Arg<'_>],
+        lately: &Lately,
+    ) -> Result<bool, Unavailable> {
         let event = match self.store.run(&LATELY, record, wish, Repeat::Once).await? {
             Value::Nil => return Ok(false),
             event => event,

@@ -57,7 +57,10 @@ fn a_copy_is_judged_like_a_record_and_believed_for_a_second() {
         assert_eq!(world.ask(ask), Ok(Verdict::Done(expected)), "as in an outage");
     }
     world.clock.advance(BELIEVED);
-    assert!(matches!(world.ledger.glance(&ask), Glance::Copy { believed: false, .. }));
+    assert!(matches!(
+        world.ledger.glance(&ask),
+        Glance::Copy { believed: false, .. }
+    ));
     world.learn(&ask);
     assert!(matches!(world.ledger.glance(&ask), Glance::Copy { believed: true, .. }));
     // It is no delivery of this ledger's own.
@@ -81,7 +84,10 @@ fn a_copy_never_outlives_its_record() {
     assert!(world.ledger.is_blank());
     let longer = delivered(Duration::from_secs(11));
     world.ledger.learn(&ask.source, &ask.key, &longer, asked, BELIEVED);
-    assert!(matches!(world.ledger.glance(&ask), Glance::Copy { believed: false, .. }));
+    assert!(matches!(
+        world.ledger.glance(&ask),
+        Glance::Copy { believed: false, .. }
+    ));
     world.clock.advance(Duration::from_secs(1));
     assert!(matches!(world.ledger.glance(&ask), Glance::Nothing));
 }
@@ -135,7 +141,9 @@ fn what_redis_has_been_told_is_a_copy_from_then_on() {
         world.ledger.written(&success.key, success.fence);
     }
     assert_eq!((world.ledger.entries(), world.ledger.copies()), (0, 1));
-    assert!(matches!(world.ledger.glance(&done), Glance::Copy { believed: false, delivered } if delivered.seen_by(&done).same_mac));
+    assert!(
+        matches!(world.ledger.glance(&done), Glance::Copy { believed: false, delivered } if delivered.seen_by(&done).same_mac)
+    );
     assert!(matches!(world.ledger.glance(&half), Glance::Nothing));
     world.ledger.unlearn(&done.key);
     assert!(world.ledger.is_blank() && world.ledger.copies() == 0);
