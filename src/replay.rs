@@ -5,6 +5,8 @@
 //!
 //! States of a record: none, P (in progress: fence, owner, lease), F (free: an attempt failed, the destinations that had
 //! it are kept), D (delivered). D is absorbing until its time is over; a success makes D whatever the fence.
+//! With Redis, a process also remembers for which deliveries it has heard of D: it answers from that for a second without
+//! asking again, and in an outage by the rules of its own ledger.
 //! [`memory`] and [`redis`] keep the same states, `tests/ledger_contract.rs` holds both to them, and
 //! `tests/ledger_model.rs` checks the protocol itself.
 

@@ -50,8 +50,8 @@ struct Case {
     known: bool,
 }
 
-/// How long a delivery that is repeated is known without the ledger. Only its budget is: whether it is still delivered
-/// the ledger alone can say, because another replica may have been told to forget it.
+/// How long a delivery is known as one that is repeated, so that its budget is asked first. Whether it is still delivered
+/// the ledger says, because another replica may have been told to forget it.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// While another replica is at a delivery, the ledger is asked after this, and then after ever longer pauses.

@@ -79,7 +79,8 @@ impl Replay {
     }
 
     /// Makes a delivered record deliverable once more within `window` (the command line says 10 minutes). When it answers,
-    /// no replica calls the delivery done any more from what it remembers, so on Redis it takes [`BELIEVED`] longer.
+    /// no replica calls the delivery done any more from what it remembers, so on Redis it takes [`BELIEVED`] longer. (If
+    /// Redis goes out before the redelivery comes, the replicas that were not asked to forget still remember.)
     pub async fn forget(
         &self,
         source: &SourceTag,

@@ -119,8 +119,8 @@ impl Replays {
         self.local.entries()
     }
 
-    /// Deliveries that Redis calls delivered and this process remembers, within the same bound; never above what an own
-    /// record may take from them.
+    /// Deliveries that Redis calls delivered and this process remembers: a share of `ledger_entries` that its own records
+    /// take back as they need it.
     pub fn remembered(&self) -> usize {
         self.local.copies()
     }
