@@ -74,11 +74,10 @@ impl MemoryLedger {
         let mut shard = lock(&self.shards[self.shard(key)]);
         match self.find(&mut shard, key, now) {
             Some(id) if shard.record(id).lane() == Lane::Copied => shard.change(id, |record| *record = copy),
-            Some(_) => {}
             None if self.reserve() || shard.evict(source, now, true).is_some() => {
                 shard.insert(*key, copy, source);
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
 
