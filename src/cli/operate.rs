@@ -125,9 +125,13 @@ fn forgotten(args: &ForgetArgs, answer: &local::Answer) -> anyhow::Result<Exit> 
     let document: serde_json::Value = serde_json::from_str(&answer.text).context("reading the sidecar's answer")?;
     let count = document["forgotten"].as_u64().unwrap_or_default();
     let deliveries = if count == 1 { "delivery" } else { "deliveries" };
-    say(&format!(
-        "every replica lets {count} {deliveries} through once more, within 10 minutes"
-    ))?;
+    if count > 0 {
+        say(&format!(
+            "every replica lets {count} {deliveries} through once more, within 10 minutes"
+        ))?;
+    } else {
+        complain("error: the ledger has no such delivery of this time");
+    }
     if document["complete"] == false {
         complain("warning: the ledger is so large that not all of it could be looked at: name the deliveries instead");
     }
