@@ -10,9 +10,10 @@ mod redis_server;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 
+use hookward::store::Target;
 use hookward::{
     event::{IdDigest, SystemClock},
-    replay::{Ask, Decision, Forgotten, Lately, OnOutage, Replays, Settled},
+    replay::{Ask, Decision, Forgotten, Lately, OnOutage, Recalled, Replays, Settled},
 };
 use redis_server::RedisServer;
 use sidecar::{LEASE, PATIENCE, Sidecar, a, again, ask, granted, name, runtime, target, wait_until};
@@ -238,15 +239,17 @@ async fn a_repetition_is_answered_without_redis_for_a_second() {
     let claim = sidecar.granted(&first).await;
     assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
     // Nothing but its word is asked for.
-    server.query::<()>(&["DEL", &format!("hw:{{acme/{}}}", first.key.to_text())]);
+    let record = format!("hw:{{acme/{}}}", first.key.to_text());
+    server.query::<()>(&["DEL", &record]);
     while settled.elapsed() < Duration::from_millis(500) {
         assert!(sidecar.is_done(&first).await);
     }
-    assert!(!server.query::<bool>(&["EXISTS", &format!("hw:{{acme/{}}}", first.key.to_text())]));
+    let asked = server.query::<bool>(&["EXISTS", &record]);
+    assert!(!asked || settled.elapsed() >= Duration::from_secs(1), "Redis was asked");
     // Then Redis is asked again, and is told what it has lost.
     wait_until("Redis is asked", async || {
         assert!(sidecar.is_done(&first).await);
-        server.query::<bool>(&["EXISTS", &format!("hw:{{acme/{}}}", first.key.to_text())])
+        server.query::<bool>(&["EXISTS", &record])
     })
     .await;
     assert!(settled.elapsed() >= Duration::from_secs(1));
@@ -286,6 +289,44 @@ async fn what_is_forgotten_is_forgotten_by_every_replica_at_once() {
             assert!(here.is_done(&first).await);
         }
     }
+}
+
+/// A walk over many pages finds each once, and nothing of others.
+#[tokio::test]
+async fn a_sources_late_deliveries_are_found_among_many_keys() {
+    let server = RedisServer::start();
+    server.query::<()>(&["DEBUG", "POPULATE", "20000", "other"]);
+    // Many at once on a busy machine.
+    let sidecar = Sidecar::with(&Target {
+        timeout: Duration::from_secs(5),
+        ..target(server.port())
+    });
+    let asks: Vec<_> = (0..500).map(|_| ask()).collect();
+    let settled = asks.iter().map(async |ask| {
+        let claim = sidecar.granted(ask).await;
+        assert!(!claim.is_local());
+        assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    });
+    futures_util::future::join_all(settled).await;
+    let held = sidecar.granted(&ask()).await;
+    let lately = Lately {
+        within: Duration::from_mins(5),
+        event: None,
+        window: Duration::from_mins(10),
+    };
+    let recalled = sidecar.doors[1].forget_since(&asks[0].source, &lately).await;
+    let expected = Recalled {
+        deliverable: 500,
+        complete: true,
+    };
+    assert_eq!(recalled, Ok(expected));
+    assert_eq!(sidecar.replays.remembered(), 0);
+    for ask in &asks {
+        let claim = sidecar.granted(&again(ask)).await;
+        assert_eq!(claim.attempt(), 2);
+        claim.release().await;
+    }
+    assert_eq!(held.settle(&a(), &a()).await, Settled::Done);
 }
 
 #[test]

@@ -7,21 +7,29 @@ use super::{
 };
 use crate::{
     replay::{Forgotten, Lately, Recalled, SourceTag, Unavailable, lately::SLACK},
-    store::{Arg, Repeat, Value},
+    store::{Arg, Failure, Repeat, Script, Value},
 };
 use futures_util::future;
 use std::time::Duration;
 
 /// Records looked at in one go when all of a source are.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 32;
 /// Looking at all records ends after this, however many there are.
 const LONGEST_SCAN: Duration = Duration::from_mins(1);
 
 impl RedisLedger {
+    /// An operator's question: not asked while Redis is out, but no reason to call it out either.
+    async fn wish(&self, script: &Script, record: &[u8], args: &[Arg<'_>]) -> Result<Value, Unavailable> {
+        if !self.store.breaker().is_closed() {
+            return Err(Failure::Open.into());
+        }
+        Ok(self.store.probe(script, record, args, Repeat::Once).await?)
+    }
+
     /// Lets one record through once more; see [`Ledger::forget`].
     pub(super) async fn let_through(&self, record: &[u8], window: Duration) -> Result<Forgotten, Unavailable> {
         let args = [Arg::Number(millis(window))];
-        let reply = self.store.run(&FORGET, record, &args, Repeat::Once).await?;
+        let reply = self.wish(&FORGET, record, &args).await?;
         let Value::Array(parts) = &reply else {
             return Err(strange("forget"));
         };
@@ -44,7 +52,7 @@ impl RedisLedger {
         wish: &[Arg<'_>],
         lately: &Lately,
     ) -> Result<bool, Unavailable> {
-        let event = match self.store.run(&LATELY, record, wish, Repeat::Once).await? {
+        let event = match self.wish(&LATELY, record, wish).await? {
             Value::Nil => return Ok(false),
             event => event,
         };
