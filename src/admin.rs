@@ -11,10 +11,14 @@ mod listener;
 pub use guard::Access;
 pub use listener::Bounds;
 
-use crate::{event::SourceName, telemetry::Exposition};
+use crate::{
+    event::{Glob, SourceName},
+    replay::Recalled,
+    telemetry::Exposition,
+};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +37,15 @@ pub trait Control: Send + Sync + 'static {
     /// `GET /api/v1/sources`: a list of objects.
     fn sources(&self) -> Value;
     /// Lets redeliveries of one delivered event through. `delivery` is a `Hookward-Delivery` value as an operator pasted it.
+    /// Answers when every replica knows, which on Redis takes a second.
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten>;
+    /// The same for all that a source delivered within `within`, of one event only where a glob is given.
+    fn forget_since<'a>(
+        &'a self,
+        source: &'a SourceName,
+        within: Duration,
+        event: Option<Glob>,
+    ) -> BoxFuture<'a, Result<Recalled, Forgotten>>;
     /// Begins to drain, as a preStop hook wants it: unready and `Connection: close` from now on, still serving. Returns at
     /// once; a second call changes nothing.
     fn drain(&self);
