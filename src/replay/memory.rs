@@ -193,7 +193,8 @@ impl MemoryLedger {
             open: left,
             required: if done { delivered.clone() } else { Vec::new() },
             delivered,
-            last: true,
+            // The attempt may be at work still: only it says when it is over.
+            last: false,
             id: id_digest,
             mac,
         })
