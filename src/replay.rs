@@ -14,6 +14,9 @@ mod front;
 pub mod memory;
 pub mod outage;
 pub mod redis;
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttled;
+mod sync;
 
 pub use claim::{Claim, Witness};
 pub use flight::{Boarding, Flights, Joiner, Leader};

@@ -1,7 +1,9 @@
 //! Destination names as small numbers, so that a half delivered record costs bytes and not strings.
 
-use crate::event::DestinationName;
-use std::sync::{PoisonError, RwLock};
+use crate::{
+    event::DestinationName,
+    replay::sync::{PoisonError, RwLock},
+};
 
 /// Every destination that this ledger has met; as many as the configuration names, and never more.
 #[derive(Default)]
