@@ -138,6 +138,7 @@ impl Sidecar {
         };
         let (replays, recovery) = ledger(&settings, &clock)?;
         let live = live::live(&clock, &settings, &metrics, None).map_err(StartError::Settings)?;
+        let front = Front::new(&settings, None).map_err(StartError::Settings)?;
         let penalties = settings.limits.failed_verifications;
         let observers = Observers {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
@@ -159,7 +160,7 @@ impl Sidecar {
                 cut: CancellationToken::new(),
                 draining: AtomicBool::new(false),
             }),
-            front: ArcSwap::from_pointee(Front::new(&settings)),
+            front: ArcSwap::from_pointee(front),
             occupancy: Occupancy::new(settings.limits.connections),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),

@@ -161,8 +161,9 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
     ];
     let previous = shared.live.load();
     let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;
+    let front = Front::new(&settings, Some(&core.front.load()))?;
     let kept = fixed.iter().filter(|(_, changed)| *changed);
-    core.front.store(Arc::new(Front::new(&settings)));
+    core.front.store(Arc::new(front));
     shared.live.store(Arc::new(live));
     core.settings.store(Arc::new(settings));
     Ok(kept.map(|(key, _)| *key).collect())

@@ -189,10 +189,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper asks for this only when nothing of its own is left to be written.
+        // hyper asks for this only when nothing of its own is left to be written; TLS may still hold some of it back.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         let now = self.now();
-        self.watched.flushed(now);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if flushed.is_pending() {
+            self.watched.write_waits(now);
+        } else {
+            self.watched.write_moves();
+            self.watched.flushed(now);
+        }
+        flushed
     }
 
     /// Does nothing: the connection's task shuts down after the last answer, of which hyper may not know.
