@@ -6,6 +6,7 @@ mod live;
 mod probe;
 mod reload;
 mod surroundings;
+mod watch;
 mod worker;
 
 pub use crate::store::Facts as RedisFacts;
@@ -45,7 +46,7 @@ pub struct Options {
     pub log: Log,
     /// What it counts with.
     pub metrics: Arc<Metrics>,
-    /// Reads the configuration anew, for a reload; the text of the error says what is wrong with it.
+    /// Reads the configuration anew, for a reload: when its files change, and on SIGHUP; the text of the error says what is wrong with it.
     pub reload: Option<Reload>,
     /// Take SIGTERM, SIGINT and SIGHUP as orders.
     pub signals: bool,
@@ -303,7 +304,7 @@ fn background(
                 let tending = async {
                     tokio::join!(
                         recovery.run(),
-                        reload::obey_signals(&core, signals),
+                        reload::tend(&core, signals),
                         probe::watch_upstreams(&core)
                     );
                 };

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod authority;
 pub mod process;
+pub mod secure;
 pub mod sidecar;
 pub mod signed;
 pub mod wire;
