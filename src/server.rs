@@ -10,6 +10,7 @@ mod client_ip;
 mod connection;
 mod deadlines;
 mod exchange;
+mod frames;
 pub mod gate;
 mod greeting;
 mod io;
@@ -78,6 +79,10 @@ pub trait App: Clone + Send + Sync + 'static {
 
     /// A connection ended.
     fn ended(&self, peer: Peer, end: ConnectionEnd);
+
+    /// So many requests of an HTTP/2 connection that has ended were refused by the parser, each with its stream; there is
+    /// no request to count, so count these.
+    fn refused_streams(&self, peer: Peer, count: u32);
 
     /// Accepting failed for want of file descriptors or memory; it is tried again every 50 ms.
     fn accept_failed(&self, error: &std::io::Error);

@@ -167,6 +167,14 @@ impl App for Edge {
         self.pipeline.count_unasked(&client, outcome, reason);
     }
 
+    fn refused_streams(&self, peer: Peer, count: u32) {
+        let client = self.core.front.load().client_ip.resolve(peer, &http::HeaderMap::new());
+        for _ in 0..count {
+            let reason = "what came on a stream is no HTTP request";
+            self.pipeline.count_unasked(&client, Outcome::Malformed, reason);
+        }
+    }
+
     fn accept_failed(&self, error: &io::Error) {
         self.core.log(Level::Warn, "accepting a connection failed", error);
     }

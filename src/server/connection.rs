@@ -92,7 +92,16 @@ async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, work
             if agreed.unwrap_or_else(|| first.starts_with(PREFACE)) {
                 io.speak_http2(first);
                 let ending = http2(io, &watch, desk, &worker).await;
-                app.ended(peer, ending.end());
+                let end = if watch.is_refused() {
+                    ConnectionEnd::Malformed
+                } else {
+                    ending.end()
+                };
+                let unseen = watch.unseen_requests();
+                if unseen > 0 {
+                    app.refused_streams(peer, unseen);
+                }
+                app.ended(peer, end);
                 return;
             }
             io.speak_http1(first);

@@ -50,7 +50,7 @@ impl<A: App> Desk<A> {
         let http2 = head.version == Version::HTTP_2;
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
         let carrier = if http2 {
-            Carrier::Stream(Arc::clone(&self.worker))
+            Carrier::Stream(Arc::clone(&self.worker), Arc::clone(&self.watch))
         } else {
             Carrier::Connection(Arc::clone(&self.watch))
         };

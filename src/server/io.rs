@@ -1,7 +1,9 @@
 //! The socket as hyper sees it: passes bytes on and notes in the connection's watch what they mean for its deadlines.
 
 use super::{
+    connection::DRAIN_BYTES,
     deadlines::Watched,
+    frames::Frames,
     gate,
     watch::{Order, Phase},
 };
@@ -17,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Method, two spaces and version beside the longest target.
 const MAX_REQUEST_LINE: usize = gate::MAX_TARGET_BYTES + 64;
 
+/// Buffers of one write; h2 has two, a frame's head and its payload.
+const MOST_SLICES: usize = 8;
+
 /// A stream with a watch.
 pub(super) struct TimedIo<S> {
     stream: S,
@@ -26,6 +31,10 @@ pub(super) struct TimedIo<S> {
     sniffed: Bytes,
     /// Bytes of the request line so far; `None` once it has ended.
     request_line: Option<usize>,
+    /// What of HTTP/2 was written.
+    frames: Frames,
+    /// Bytes that are still drained after HTTP/2 was refused; `None`: it was not.
+    drain: Option<usize>,
     /// hyper's own answer to a head that it cannot parse, held back: its status.
     parser_refusal: Option<StatusCode>,
     peer_is_done: bool,
@@ -47,6 +56,8 @@ impl<S> TimedIo<S> {
             protocol: Protocol::Unknown,
             sniffed: Bytes::new(),
             request_line: None,
+            frames: Frames::default(),
+            drain: None,
             parser_refusal: None,
             peer_is_done: false,
             has_answered: false,
@@ -132,7 +143,17 @@ impl<S> TimedIo<S> {
         self.protocol == Protocol::Http1 && matches!(self.watched.phase(), Phase::Idle | Phase::Head)
     }
 
-    fn wrote<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Notes what became of a write of `bufs`.
+    fn wrote(&mut self, result: Poll<io::Result<usize>>, bufs: &[&[u8]]) -> Poll<io::Result<usize>> {
+        if let (Protocol::Http2, Poll::Ready(Ok(written))) = (self.protocol, &result) {
+            let mut left = *written;
+            for buf in bufs {
+                let taken = left.min(buf.len());
+                let watched = &self.watched;
+                self.frames.follow(&buf[..taken], |what| watched.refuses(what));
+                left -= taken;
+            }
+        }
         if result.is_pending() {
             self.watched.write_waits(self.now());
         } else {
@@ -162,7 +183,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_parser_refusal() {
             if self.parser_refusal.is_none() {
@@ -171,7 +192,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
             return Poll::Ready(Ok(buf.len()));
         }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        self.wrote(result, &[buf])
     }
 
     fn poll_write_vectored(
@@ -179,8 +200,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // No more than can be followed.
+        let bufs = &bufs[..bufs.len().min(MOST_SLICES)];
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        let mut slices: [&[u8]; MOST_SLICES] = [&[]; MOST_SLICES];
+        for (slice, buf) in slices.iter_mut().zip(bufs) {
+            *slice = buf;
+        }
+        self.wrote(result, &slices[..bufs.len()])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -201,8 +228,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         flushed
     }
 
-    /// Does nothing: the connection's task shuts down after the last answer, of which hyper may not know.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Mostly does nothing: the connection's task shuts down after the last answer, of which hyper may not know. But of
+    /// HTTP/2 it does not get the stream back, and a GOAWAY that is followed by a reset does not arrive.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.protocol != Protocol::Http2 || !this.watched.is_refused() {
+            return Poll::Ready(Ok(()));
+        }
+        if this.drain.is_none() {
+            this.watched.parts(this.now());
+        }
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let left = this.drain.get_or_insert(DRAIN_BYTES);
+        let mut scratch = [0; 4096];
+        while *left > 0 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf))?;
+            match buf.filled().len() {
+                0 => break,
+                count => *left = left.saturating_sub(count),
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -33,6 +33,7 @@ enum Note {
     Unasked(u16),
     Ended(ConnectionEnd),
     TurnedAway(String),
+    RefusedStreams(u32),
     AcceptFailed,
 }
 
@@ -131,6 +132,10 @@ impl App for TestApp {
 
     fn ended(&self, _: Peer, end: ConnectionEnd) {
         self.note(Note::Ended(end));
+    }
+
+    fn refused_streams(&self, _: Peer, count: u32) {
+        self.note(Note::RefusedStreams(count));
     }
 
     fn accept_failed(&self, _: &std::io::Error) {

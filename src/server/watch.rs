@@ -1,5 +1,6 @@
 //! What one connection notes about itself for the worker's tick, and the order that the tick leaves there.
 
+use super::frames::Refused;
 use futures_util::task::AtomicWaker;
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -73,6 +74,11 @@ pub(super) struct Watch {
     unanswered: AtomicU32,
     /// The app has answered, and the bytes of the answer are not all with the kernel yet (HTTP/1.1).
     unflushed: AtomicBool,
+    /// The parser of HTTP/2 refused the connection.
+    refused: AtomicBool,
+    /// Streams that it refused, less those whose requests we had been given and whose bodies told it.
+    refused_streams: AtomicU32,
+    told_streams: AtomicU32,
     /// The current request's body has not been read to its end (HTTP/1.1).
     body_unread: AtomicBool,
 }
@@ -89,6 +95,9 @@ impl Watch {
             held_since: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             unflushed: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            refused_streams: AtomicU32::new(0),
+            told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
         }
     }
@@ -158,7 +167,7 @@ impl Watch {
 
     /// A stream of HTTP/2 ended, answered or not; idle again when it was the last.
     pub(super) fn stream_ended(&self, now: u32) {
-        if self.unanswered.fetch_sub(1, Relaxed) == 1 {
+        if self.unanswered.fetch_sub(1, Relaxed) == 1 && self.phase() != Phase::Parting {
             self.enter(Phase::Idle, now);
         }
     }
@@ -178,6 +187,33 @@ impl Watch {
 
     pub(super) fn write_moves(&self) {
         self.stalled.store(NOT_STALLED, Relaxed);
+    }
+
+    /// The parser of HTTP/2 refused something that the peer sent.
+    pub(super) fn refuses(&self, what: Refused) {
+        match what {
+            Refused::Connection => self.refused.store(true, Relaxed),
+            Refused::Stream => {
+                self.refused_streams.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// A request that is with the app learned from its body that its stream was refused: it is counted there.
+    pub(super) fn stream_told(&self) {
+        self.told_streams.fetch_add(1, Relaxed);
+    }
+
+    /// Did the parser of HTTP/2 refuse the connection?
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+
+    /// Requests that never came out of the parser of HTTP/2.
+    pub(super) fn unseen_requests(&self) -> u32 {
+        self.refused_streams
+            .load(Relaxed)
+            .saturating_sub(self.told_streams.load(Relaxed))
     }
 
     /// HTTP may not begin yet.

@@ -17,6 +17,7 @@ mod contract_ops;
 mod contract_wire;
 mod destinations;
 mod edge;
+mod h2_attacks;
 mod handshakes;
 mod http2;
 mod journey;

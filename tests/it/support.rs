@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod frames;
 pub mod process;
 pub mod secure;
 pub mod sidecar;

@@ -146,6 +146,35 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
 }
 
 #[test]
+fn an_answer_that_the_window_never_lets_out_has_the_write_deadline() {
+    const WRITE: u32 = 40;
+    let house = House::open();
+    let mut client = house.connect();
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "h"),
+        (":path", "/read"),
+    ];
+    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE 0.
+    hello.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    hello.extend(frame(1, 5, 1, &block));
+    client.send(hello);
+    house.until_census(|census| census.stalled == 1);
+    house.tick(WRITE / 2);
+    // A PING is no progress.
+    client.send(frame(6, 0, 0, b"are you?"));
+    house.tick(WRITE / 2);
+    assert_eq!(house.census().stalled, 1, "not before its time");
+    house.tick(1);
+    house.until_noted(&Note::Ended(ConnectionEnd::WriteTimeout));
+    house.until_census(|census| census == Census::default());
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
 fn an_early_answer_is_not_reset_while_its_sender_still_sends() {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
