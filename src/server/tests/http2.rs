@@ -124,6 +124,11 @@ fn a_preface_may_come_in_pieces_and_junk_after_it_ends_the_connection() {
     let mut rest = Vec::new();
     client.0.read_to_end(&mut rest).expect("an end");
     assert!(!rest.starts_with(b"HTTP/1.1"), "HTTP/2 was understood");
+    assert!(rest.windows(4).any(|four| four[0] == 7), "GOAWAY");
+    // It is given the time to hear it, and no more.
+    house.until_census(|census| census.parting == 1);
+    house.tick(5);
+    house.until_noted(&Note::Ended(ConnectionEnd::Malformed));
     house.until_census(|census| census == Census::default());
     assert_eq!(house.asked(), [""; 0]);
     assert_eq!(house.close(), 0);
