@@ -64,11 +64,7 @@ pub trait App: Clone + Send + Sync + 'static {
 
     /// Answers a request that passed the gate. Of a body that is not read to its end the server drains a bounded rest
     /// and closes the connection. Framing headers of the answer (`Connection`, `Content-Length`, `Date`) are ours.
-    fn handle(
-        &self,
-        peer: Peer,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn handle(&self, peer: Peer, request: Request<RequestBody>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 
     /// Renders the answer to a request that the gate refused.
     fn refuse(&self, peer: Peer, head: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>>;

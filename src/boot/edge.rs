@@ -4,7 +4,6 @@ use super::Core;
 use crate::{
     config::Settings,
     event::Monotonic,
-
     pipeline::{AnswerBody, Pipeline},
     server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, Unwelcome, Welcome},
     source::Outcome,
@@ -121,7 +120,11 @@ impl App for Edge {
             Unwelcome::Header(_) if self.complains() => Level::Warn,
             _ => Level::Debug,
         };
-        log.message(level, "connection ended before HTTP", &[("peer", &address), ("error", why)]);
+        log.message(
+            level,
+            "connection ended before HTTP",
+            &[("peer", &address), ("error", why)],
+        );
     }
 
     fn serves_host(&self, host: &str, path: &str) -> bool {

@@ -138,7 +138,11 @@ fn contents(files: &[PathBuf]) -> blake3::Hash {
     for file in files {
         // A pipe gives what it holds to one reader only, and that is not this one.
         let plain = fs::metadata(file).is_ok_and(|metadata| metadata.is_file());
-        let read = if plain { Machine.read(file, MAX_BYTES).ok() } else { None };
+        let read = if plain {
+            Machine.read(file, MAX_BYTES).ok()
+        } else {
+            None
+        };
         match read {
             Some(bytes) => all.update(&[1]).update(blake3::hash(&bytes).as_bytes()),
             None => all.update(&[0]),

@@ -69,14 +69,13 @@ async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, work
     let agreed = peer.tls.then(|| wire.agreed_on_http2());
     let mut io = TimedIo::new(wire, watched);
     let watch = Arc::clone(io.watched());
-    let sniffed = match agreed {
+    let sniffed = if agreed.is_some() {
         // What the handshake has not agreed on is not guessed from the bytes.
-        Some(_) => Ok(Ok(Bytes::new())),
-        None => {
-            let mut sniff = pin!(sniff(&mut io));
-            // Nothing was asked yet, so there is nothing to wait for before closing.
-            obey(&watch, sniff.as_mut(), |_| false).await
-        }
+        Ok(Ok(Bytes::new()))
+    } else {
+        let mut sniff = pin!(sniff(&mut io));
+        // Nothing was asked yet, so there is nothing to wait for before closing.
+        obey(&watch, sniff.as_mut(), |_| false).await
     };
     let (ending, io) = match sniffed {
         Err(order) => (Ending::Ordered(order), io),
@@ -147,7 +146,7 @@ impl Ending {
                 ConnectionEnd::Closed
             }
             Self::Broken => ConnectionEnd::Broken,
-            Self::Malformed | Self::Ordered(Order::TargetTooLong) => ConnectionEnd::Malformed,
+            Self::Malformed | Self::Ordered(Order::TargetTooLong | Order::Flooded) => ConnectionEnd::Malformed,
             Self::Ordered(Order::HeaderTimeout) => ConnectionEnd::HeaderTimeout,
             Self::Ordered(Order::IdleTimeout) => ConnectionEnd::Idle,
             Self::Ordered(Order::Evicted) => ConnectionEnd::Evicted,
@@ -168,7 +167,7 @@ impl Ending {
 }
 
 /// Reads until it is clear whether this is HTTP/2; what was read is not lost. Empty: the peer sent nothing and left.
-async fn sniff<S: AsyncRead + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
+async fn sniff<S: AsyncRead + AsyncWrite + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
     let mut first = BytesMut::with_capacity(SNIFF_BYTES);
     while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
         if io.read_buf(&mut first).await? == 0 {

@@ -34,13 +34,10 @@ impl<A: App> Desk<A> {
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
             let response = desk.answer(request).await;
-            let held = match stream {
-                Some(_) => Some(Held::new(&desk.watch, &desk.worker)),
-                None => {
-                    desk.watch.answered();
-                    None
-                }
-            };
+            let held = stream.is_some().then(|| Held::new(&desk.watch, &desk.worker));
+            if held.is_none() {
+                desk.watch.answered();
+            }
             Ok(response.map(|body| Answer { body, _held: held }))
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     connection::DRAIN_BYTES,
     deadlines::Watched,
-    frames::Frames,
+    frames::{Asked, CALM_DOWN, Frames},
     gate,
     watch::{Order, Phase},
 };
@@ -31,8 +31,9 @@ pub(super) struct TimedIo<S> {
     sniffed: Bytes,
     /// Bytes of the request line so far; `None` once it has ended.
     request_line: Option<usize>,
-    /// What of HTTP/2 was written.
+    /// What of HTTP/2 was written, and what was read.
     frames: Frames,
+    asked: Asked,
     /// Bytes that are still drained after HTTP/2 was refused; `None`: it was not.
     drain: Option<usize>,
     /// hyper's own answer to a head that it cannot parse, held back: its status.
@@ -57,6 +58,7 @@ impl<S> TimedIo<S> {
             sniffed: Bytes::new(),
             request_line: None,
             frames: Frames::default(),
+            asked: Asked::default(),
             drain: None,
             parser_refusal: None,
             peer_is_done: false,
@@ -74,9 +76,10 @@ impl<S> TimedIo<S> {
 
     /// From here on this is HTTP/2, and `sniffed` was already read of it. A preface is not a request's head.
     pub(super) fn speak_http2(&mut self, sniffed: Bytes) {
-        self.sniffed = sniffed;
         self.protocol = Protocol::Http2;
-        self.watched.idles(self.watched.deadlines().now());
+        self.watched.idles(self.now());
+        self.hear(&sniffed);
+        self.sniffed = sniffed;
     }
 
     pub(super) fn watched(&self) -> &Watched {
@@ -108,8 +111,13 @@ impl<S> TimedIo<S> {
             return Poll::Ready(());
         }
         match self.protocol {
-            // In HTTP/2 streams say when it is busy; a byte (a PING) does not.
-            Protocol::Http2 => {}
+            Protocol::Http2 => {
+                self.hear(bytes);
+                if self.asked.is_flooded() {
+                    self.watched.order(Order::Flooded);
+                    return Poll::Pending;
+                }
+            }
             Protocol::Unknown => {
                 self.watched.bytes_came(self.now());
             }
@@ -126,6 +134,18 @@ impl<S> TimedIo<S> {
         // hyper would read on until its buffer is full, and then take the line for headers (431).
         self.watched.order(Order::TargetTooLong);
         Poll::Pending
+    }
+
+    /// In HTTP/2 streams say when it is busy; a byte (a PING) does not. But a head that has begun has to end.
+    fn hear(&mut self, bytes: &[u8]) {
+        self.asked.follow(bytes);
+        match (self.asked.head_is_open(), self.watched.phase()) {
+            (true, Phase::Idle) => {
+                self.watched.bytes_came(self.now());
+            }
+            (false, Phase::Head) => self.watched.idles(self.now()),
+            _ => {}
+        }
     }
 
     fn count_request_line(&mut self, bytes: &[u8]) {
@@ -169,7 +189,7 @@ fn status_of(answer: &[u8]) -> Option<StatusCode> {
     answer.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok())
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.sniffed.is_empty() {
@@ -179,7 +199,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        this.came(&buf.filled()[before..]).map(Ok)
+        let came = this.came(&buf.filled()[before..]).map(Ok);
+        if came.is_pending() && this.protocol == Protocol::Http2 && this.frames.is_between() {
+            // The last word, if it can be said at once: hyper is not asked any more.
+            let _unsaid = Pin::new(&mut this.stream).poll_write(cx, CALM_DOWN);
+        }
+        came
     }
 }
 

@@ -35,18 +35,14 @@ pub(super) enum Order {
     PartingTimeout,
     /// The request line does not end.
     TargetTooLong,
+    /// HTTP/2 frames that ask for nothing, without end.
+    Flooded,
     /// The grace is over.
     Cut,
 }
 
-const PHASES: [Phase; 5] = [
-    Phase::Greeting,
-    Phase::Idle,
-    Phase::Head,
-    Phase::Busy,
-    Phase::Parting,
-];
-const ORDERS: [Order; 9] = [
+const PHASES: [Phase; 5] = [Phase::Greeting, Phase::Idle, Phase::Head, Phase::Busy, Phase::Parting];
+const ORDERS: [Order; 10] = [
     Order::Close,
     Order::IdleTimeout,
     Order::Evicted,
@@ -55,6 +51,7 @@ const ORDERS: [Order; 9] = [
     Order::WriteTimeout,
     Order::PartingTimeout,
     Order::TargetTooLong,
+    Order::Flooded,
     Order::Cut,
 ];
 const NO_ORDER: u8 = u8::MAX;
@@ -253,7 +250,7 @@ impl Watch {
             Order::GreetingTimeout => self.phase() == Phase::Greeting,
             Order::HeaderTimeout => self.phase() == Phase::Head,
             Order::WriteTimeout => self.stalled_since().is_some() || self.held_since().is_some(),
-            Order::Close | Order::PartingTimeout | Order::TargetTooLong | Order::Cut => true,
+            Order::Close | Order::PartingTimeout | Order::TargetTooLong | Order::Flooded | Order::Cut => true,
         };
         stands.then_some(order)
     }

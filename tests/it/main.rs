@@ -30,6 +30,7 @@ mod reload;
 mod replicas;
 mod shutdown;
 mod tls_out;
+mod slow;
 mod tls;
 mod vectors;
 mod verbs;

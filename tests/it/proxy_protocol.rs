@@ -1,11 +1,6 @@
 //! The PROXY protocol end to end: whom the app, the log and `allow_from` take for the client.
 
-use super::support::{
-    App, Answer, Request, Sidecar,
-    signed::push,
-    wait_until,
-    wire::Connection,
-};
+use super::support::{Answer, App, Request, Sidecar, signed::push, wait_until, wire::Connection};
 
 /// GitHub for clients of 192.0.2.0/24, behind a load balancer at `trust`.
 fn behind(app: &App, trust: &str) -> Sidecar {
@@ -76,11 +71,19 @@ fn a_trusted_peer_without_a_header_is_closed_and_said_once() {
         assert!(send(&sidecar, b"", &push(1)).is_none());
         assert!(send(&sidecar, b"PROXY TCP4 nobody\r\n", &push(1)).is_none());
     }
-    wait_until("it is said", || sidecar.logged().contains("connection ended before HTTP"));
+    wait_until("it is said", || {
+        sidecar.logged().contains("connection ended before HTTP")
+    });
     let logged = sidecar.logged();
-    assert!(logged.matches("connection ended before HTTP").count() <= 2, "one a worker: {logged}");
+    assert!(
+        logged.matches("connection ended before HTTP").count() <= 2,
+        "one a worker: {logged}"
+    );
     assert!(app.seen().is_empty());
-    assert!(sidecar.counted("", "malformed").abs() < f64::EPSILON, "there was no request");
+    assert!(
+        sidecar.counted("", "malformed").abs() < f64::EPSILON,
+        "there was no request"
+    );
 }
 
 #[test]

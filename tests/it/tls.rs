@@ -63,7 +63,9 @@ fn http_2_is_chosen_by_alpn() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(process.webhooks).await.expect("it listens");
+        let stream = tokio::net::TcpStream::connect(process.webhooks)
+            .await
+            .expect("it listens");
         let name = NAME.try_into().expect("a name");
         let stream = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
@@ -106,10 +108,17 @@ fn other_clients_agree_on_what_they_agree_on() {
     ] {
         let request = push(version.len());
         let mut curl = std::process::Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--write-out", " %{http_version}"])
-            .args(["--cacert", &ca.display().to_string()])
-            .args(["--resolve", &format!("{NAME}:{}:127.0.0.1", to.port())])
-            .args(flags);
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "20",
+            "--write-out",
+            " %{http_version}",
+        ])
+        .args(["--cacert", &ca.display().to_string()])
+        .args(["--resolve", &format!("{NAME}:{}:127.0.0.1", to.port())])
+        .args(flags);
         for (name, value) in request.headers.iter().filter(|(name, _)| name.starts_with("X-")) {
             curl.args(["-H", &format!("{name}: {value}")]);
         }
@@ -131,7 +140,14 @@ fn other_clients_agree_on_what_they_agree_on() {
     // Older than TLS 1.2 is refused.
     let mut openssl = std::process::Command::new("openssl");
     openssl
-        .args(["s_client", "-connect", &to.to_string(), "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
+        .args([
+            "s_client",
+            "-connect",
+            &to.to_string(),
+            "-tls1_1",
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+        ])
         .stdin(Stdio::null());
     assert!(!openssl.output().expect("openssl").status.success());
     assert!(!app.seen().is_empty());
@@ -145,8 +161,7 @@ fn senders_without_a_certificate_of_the_client_ca_get_nowhere() {
     folder.write("clients.crt", &clients.pem());
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, ", client_ca: clients.crt")));
     let known = clients.issue("sender.example");
-    let (mut connection, _) =
-        secure::connect(process.webhooks, &authority.client(&[], Some(&known))).expect("TLS");
+    let (mut connection, _) = secure::connect(process.webhooks, &authority.client(&[], Some(&known))).expect("TLS");
     assert_eq!(connection.exchange(&push(1)).expect("an answer").outcome(), "delivered");
     let unknown = authority.issue("sender.example");
     for identity in [None, Some(&unknown)] {
@@ -209,7 +224,10 @@ fn a_drain_over_tls_cuts_nothing() {
         assert_eq!(answer.outcome(), "delivered");
         assert_eq!(answer.header("connection"), Some("close"));
         open.send_replace(true);
-        assert_eq!(held.join().expect("no panic").expect("an answer").outcome(), "delivered");
+        assert_eq!(
+            held.join().expect("no panic").expect("an answer").outcome(),
+            "delivered"
+        );
     });
     assert_eq!(process.exit(), 0);
 }

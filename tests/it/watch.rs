@@ -48,7 +48,10 @@ fn an_edited_file_is_in_force_without_a_signal() {
     // A bad one changes nothing, and says where it is bad.
     folder.write("hookward.yaml", &yaml.replace("provider: github", "provider: gihub"));
     let line = process.wait_for_log(FAILED);
-    assert!(line["error"].as_str().expect("why").contains("hookward.yaml:9:15"), "{line}");
+    assert!(
+        line["error"].as_str().expect("why").contains("hookward.yaml:9:15"),
+        "{line}"
+    );
     wait_until("the gauge tells it", || !success(&process));
     assert_eq!(outcome(&process, &signed::github("/github", "3", b"3")), "delivered");
     // The very file that is in force: nothing changes, and all is well again.
@@ -82,7 +85,11 @@ fn a_swap_as_kubernetes_does_it_is_seen() {
     let version = |name: &str, secret: &str| {
         fs::create_dir_all(mount.join(name)).expect("ours");
         fs::write(mount.join(name).join("secret"), secret).expect("ours");
-        fs::write(mount.join(name).join("hookward.yaml"), with_secret(&app, &mount.join("secret"))).expect("ours");
+        fs::write(
+            mount.join(name).join("hookward.yaml"),
+            with_secret(&app, &mount.join("secret")),
+        )
+        .expect("ours");
     };
     version("..2026_01", OLD);
     symlink("..2026_01", mount.join("..data")).expect("ours");
@@ -118,7 +125,9 @@ fn a_half_written_secret_and_one_that_is_gone_change_nothing() {
     wait_until("the gauge tells it", || !success(&process));
     assert_eq!(outcome(&process, &by(OLD, 1)), "delivered");
     fs::write(&secret, NEW).expect("ours");
-    wait_until("the whole one counts", || outcome(&process, &by(NEW, 2)) != "unverified");
+    wait_until("the whole one counts", || {
+        outcome(&process, &by(NEW, 2)) != "unverified"
+    });
     wait_until("the gauge tells it", || success(&process));
     fs::remove_file(&secret).expect("ours");
     wait_until("missed", || process.logged(FAILED).len() == 2);

@@ -2,8 +2,8 @@
 
 use super::*;
 use http::HeaderValue;
-use std::net::SocketAddr;
 use proptest::prelude::*;
+use std::net::SocketAddr;
 
 fn resolver(header: &str, trust: &[&str]) -> ClientIp {
     ClientIp {

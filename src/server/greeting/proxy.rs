@@ -229,7 +229,12 @@ mod tests {
             let followed = [&header[..], b"POST / HTTP/1.1\r\n\r\n"].concat();
             for piece in [1, 7, 4096] {
                 let expected = (Ok(says.map(str::to_owned)), header.len());
-                assert_eq!(fed(&followed, piece), expected, "{:?}", header.escape_ascii().to_string());
+                assert_eq!(
+                    fed(&followed, piece),
+                    expected,
+                    "{:?}",
+                    header.escape_ascii().to_string()
+                );
             }
         }
     }
@@ -246,7 +251,10 @@ mod tests {
             (&long_line, HeaderFault::TooLong),
             (&v2(0x21, 0x11, &[0; 5000]), HeaderFault::TooLong),
             (b"PROXY TCP4 192.0.2.7 198.51.100.1 4321\r\n", HeaderFault::Garbled),
-            (b"PROXY TCP4 192.0.2.7 198.51.100.1 4321 443 x\r\n", HeaderFault::Garbled),
+            (
+                b"PROXY TCP4 192.0.2.7 198.51.100.1 4321 443 x\r\n",
+                HeaderFault::Garbled,
+            ),
             (b"PROXY TCP4 192.0.2.7 198.51.100.1 +1 443\r\n", HeaderFault::Garbled),
             (b"PROXY TCP4 192.0.2.7 198.51.100.1 01 443\r\n", HeaderFault::Garbled),
             (b"PROXY TCP4 192.0.2.7 198.51.100.1 65536 1\r\n", HeaderFault::Garbled),

@@ -278,7 +278,10 @@ fn a_proxy_header_says_who_the_peer_is() {
             &b"PROXY TCP4 192.0.2.7 198.51.100.1 4321 443\r\n"[..],
             "192.0.2.7:4321 tls=false",
         ),
-        (b"PROXY TCP6 2001:db8::7 ::1 4321 443\r\n", "[2001:db8::7]:4321 tls=false"),
+        (
+            b"PROXY TCP6 2001:db8::7 ::1 4321 443\r\n",
+            "[2001:db8::7]:4321 tls=false",
+        ),
         (&v2, "192.0.2.9:4321 tls=false"),
     ] {
         // At once, and byte by byte.

@@ -33,7 +33,7 @@ pub struct Frame {
 pub enum End {
     /// An answer; 0 for a status that needs a decoder.
     Status(u16),
-    /// RST_STREAM with this code.
+    /// `RST_STREAM` with this code.
     Reset(u32),
     /// GOAWAY with this code.
     Gone(u32),
@@ -102,6 +102,13 @@ impl Frames {
         frames
     }
 
+    /// The same connection for another thread.
+    pub fn also(&self) -> Self {
+        Self {
+            stream: self.stream.try_clone().expect("a socket"),
+        }
+    }
+
     /// Sends bytes; false if the other side has closed.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
@@ -129,9 +136,7 @@ impl Frames {
 
     /// Reads until this stream or the connection ends.
     pub fn end_of(&mut self, stream: u32) -> End {
-        let word = |payload: &[u8], at: usize| {
-            u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"))
-        };
+        let word = |payload: &[u8], at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"));
         while let Some(frame) = self.next() {
             match frame.kind {
                 SETTINGS if frame.flags & ACK == 0 => {

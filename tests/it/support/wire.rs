@@ -155,6 +155,11 @@ impl Connection {
         }
     }
 
+    /// The other half of a plain connection, for another thread.
+    pub fn also(&self) -> Self {
+        Self::over(self.socket.try_clone().expect("a socket"))
+    }
+
     /// Sends one request and waits for its answer; the connection stays open.
     pub fn exchange(&mut self, request: &Request) -> Option<Answer> {
         self.write(&request.head());
