@@ -189,6 +189,7 @@ fn length(head: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let length = u8::try_from(payload.len()).expect("short");
@@ -249,6 +250,29 @@ mod tests {
         asked.follow(&frame(DATA, b""));
         asked.follow(&ping);
         assert!(asked.is_flooded());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_followed_alike_whatever_their_pieces(
+            bytes in prop::collection::vec(prop_oneof![3 => 0_u8..10, 1 => any::<u8>()], 0..400),
+            size in 1_usize..40,
+        ) {
+            let (mut whole, mut pieces) = (Asked::default(), Asked::default());
+            let (mut out, mut out_pieces) = (Frames::default(), Frames::default());
+            let (mut refused, mut refused_pieces) = (Vec::new(), Vec::new());
+            whole.follow(&bytes);
+            out.follow(&bytes, |what| refused.push(what));
+            for piece in bytes.chunks(size) {
+                pieces.follow(piece);
+                out_pieces.follow(piece, |what| refused_pieces.push(what));
+            }
+            prop_assert_eq!(whole.head_is_open(), pieces.head_is_open());
+            prop_assert_eq!((whole.idle, whole.asking), (pieces.idle, pieces.asking));
+            prop_assert_eq!(whole.idle + whole.asking, bytes.len() as u64 - (whole.have as u64));
+            prop_assert_eq!(refused, refused_pieces);
+            prop_assert_eq!(out.is_between(), out_pieces.is_between());
+        }
     }
 
     #[test]

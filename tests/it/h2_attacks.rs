@@ -362,6 +362,10 @@ fn a_small_block_that_unpacks_to_a_large_head_is_refused() {
     let end = client.end_of(1);
     // 431, which needs a decoder, or a reset.
     assert!(matches!(end, End::Status(0) | End::Reset(_) | End::Gone(_)), "{end:?}");
+    drop(client);
+    wait_until("it is counted", || {
+        process.metric("hookward_requests_total{source=\"\",outcome=\"malformed\"}") > 0.5
+    });
     assert_eq!(app.seen().len(), 20);
     unharmed(&process, memory, 8);
 }

@@ -1,6 +1,19 @@
 //! The PROXY protocol end to end: whom the app, the log and `allow_from` take for the client.
 
-use super::support::{Answer, App, Request, Sidecar, signed::push, wait_until, wire::Connection};
+use super::support::{
+    Answer, App, Folder, Process, Request, Sidecar,
+    process::config,
+    secure::{Authority, NAME},
+    signed::push,
+    wait_until,
+    wire::Connection,
+};
+use std::{
+    fmt::Write as _,
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// GitHub for clients of 192.0.2.0/24, behind a load balancer at `trust`.
 fn behind(app: &App, trust: &str) -> Sidecar {
@@ -119,4 +132,108 @@ fn a_header_where_none_is_asked_for_is_no_http_either() {
         assert_eq!(answer.status, 400);
     }
     assert!(app.seen().is_empty());
+}
+
+/// A real haproxy in front; it is killed when this is dropped.
+struct Haproxy(std::process::Child);
+
+impl Haproxy {
+    /// Listens at these ports, each with what it adds on the way to `to`.
+    fn start(folder: &Folder, to: std::net::SocketAddr, ways: &[(u16, &str)]) -> Self {
+        let mut file =
+            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n".to_owned();
+        for (port, adds) in ways {
+            writeln!(
+                file,
+                "listen p{port}\n  bind 127.0.0.1:{port}\n  server hookward {to} {adds}"
+            )
+            .expect("text");
+        }
+        let path = folder.write("haproxy.cfg", &file);
+        let sbin = Path::new("/usr/sbin/haproxy");
+        let program = if sbin.exists() { sbin } else { Path::new("haproxy") };
+        let child = Command::new(program)
+            .args(["-db", "-f"])
+            .arg(path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("haproxy is installed");
+        let haproxy = Self(child);
+        for (port, _) in ways {
+            wait_until("haproxy listens", || TcpStream::connect(("127.0.0.1", *port)).is_ok());
+        }
+        haproxy
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _already_dead = self.0.kill();
+        let _already_reaped = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// An event sent from an address of the loopback network that is not the load balancer's.
+fn curl(port: u16, n: usize) -> String {
+    let request = push(n);
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "20",
+        "--interface",
+        "127.0.0.5",
+    ])
+    .args(["--write-out", "%{http_code}", "--output", "/dev/null"])
+    .args(["--data-binary", std::str::from_utf8(&request.body).expect("text")]);
+    for (name, value) in request.headers.iter().filter(|(name, _)| name.starts_with("X-")) {
+        curl.args(["-H", &format!("{name}: {value}")]);
+    }
+    curl.args(["-H", "Content-Type: application/json"])
+        .arg(format!("http://127.0.0.1:{port}/github"));
+    let output = curl.output().expect("curl");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn haproxy_is_understood_in_both_versions_and_before_tls() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let issued = authority.issue(NAME);
+    folder.write("tls.crt", &issued.cert);
+    folder.write("tls.key", &issued.key);
+    let yaml = |listen: &str| {
+        let listen = format!("listen: {{address: \"127.0.0.1:0\", proxy_protocol: true{listen}}}\n");
+        let yaml = config(&app).replace("listen: 127.0.0.1:0\n", &listen);
+        yaml + "client_ip: {trust: [127.0.0.1/32]}\n"
+    };
+    let plain = Process::run(&folder.write("plain.yaml", &yaml("")));
+    let secured = Process::run(&folder.write("tls.yaml", &yaml(", tls: {cert: tls.crt, key: tls.key}")));
+    let mut n = 0;
+    for (to, adds, proto) in [
+        (plain.webhooks, "send-proxy", "http"),
+        (plain.webhooks, "send-proxy-v2", "http"),
+        (
+            plain.webhooks,
+            "send-proxy-v2 proxy-v2-options unique-id,crc32c",
+            "http",
+        ),
+        (secured.webhooks, "send-proxy ssl verify none", "https"),
+        (secured.webhooks, "send-proxy-v2 ssl verify none alpn http/1.1", "https"),
+    ] {
+        let port = free_port();
+        let _haproxy = Haproxy::start(&folder, to, &[(port, adds)]);
+        assert_eq!(curl(port, n), "200", "{adds}");
+        let seen = &app.seen()[n];
+        assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.5"), "{adds}");
+        assert_eq!(seen.header("x-forwarded-proto"), Some(proto), "{adds}");
+        n += 1;
+    }
 }
