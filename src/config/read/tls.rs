@@ -119,6 +119,7 @@ impl Reader<'_> {
     fn tls_file(&self, file: &str, spot: Spot<'_>) -> Option<Vec<u8>> {
         let path = self.base.join(file);
         self.files.borrow_mut().insert(path.clone());
+        self.warn_if_mounted_alone(&path, file, spot);
         self.env
             .read(&path, MAX_BYTES)
             .inspect_err(|error| {
