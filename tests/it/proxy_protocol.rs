@@ -216,8 +216,7 @@ fn haproxy_is_understood_in_both_versions_and_before_tls() {
     };
     let plain = Process::run(&folder.write("plain.yaml", &yaml("")));
     let secured = Process::run(&folder.write("tls.yaml", &yaml(", tls: {cert: tls.crt, key: tls.key}")));
-    let mut n = 0;
-    for (to, adds, proto) in [
+    for (n, (to, adds, proto)) in [
         (plain.webhooks, "send-proxy", "http"),
         (plain.webhooks, "send-proxy-v2", "http"),
         (
@@ -227,13 +226,15 @@ fn haproxy_is_understood_in_both_versions_and_before_tls() {
         ),
         (secured.webhooks, "send-proxy ssl verify none", "https"),
         (secured.webhooks, "send-proxy-v2 ssl verify none alpn http/1.1", "https"),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let port = free_port();
         let _haproxy = Haproxy::start(&folder, to, &[(port, adds)]);
         assert_eq!(curl(port, n), "200", "{adds}");
         let seen = &app.seen()[n];
         assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.5"), "{adds}");
         assert_eq!(seen.header("x-forwarded-proto"), Some(proto), "{adds}");
-        n += 1;
     }
 }
