@@ -66,12 +66,14 @@ impl<'a> Watch<'a> {
             watcher: watcher.ok(),
             folders: BTreeSet::new(),
             stirred,
-            dirty: false,
+            // Between the reading of the files and the first watch nobody looked.
+            dirty: true,
             seen: None,
         }
     }
 
-    /// Returns when the contents of the files may have changed: at the latest [`POLL`] after they did. What is lost when
+    /// Returns when the contents of the files may have changed: at the latest [`POLL`] after they did, and once soon after
+    /// the start. What is lost when
     /// this is dropped is only the wait.
     pub(super) async fn changed(&mut self) {
         self.follow();
