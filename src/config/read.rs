@@ -49,6 +49,7 @@ impl Reader<'_> {
         let redis = self.redis(raw.redis.as_ref(), root.at("redis"));
         let limits = self.limits(raw.limits.as_ref(), root.at("limits"));
         let client_ip = self.client_ip(raw.client_ip.as_ref(), root);
+        self.proxy_needs_trust(listen.as_ref(), &client_ip, root);
         let defaults = self.defaults(raw.defaults.as_ref(), root.at("defaults"));
         let destinations = self.destinations(raw, root, &defaults);
         let outage = raw.redis.as_ref().and_then(|redis| redis.on_outage);
