@@ -22,7 +22,7 @@ use crate::{
     server::{Listener, Occupancy, Shutdown},
     source::{Observers, Outcome},
     store,
-    telemetry::{Level, Log, Metrics},
+    telemetry::{Level, Log, Metrics, Recent},
 };
 use arc_swap::ArcSwap;
 use edge::Front;
@@ -143,6 +143,7 @@ impl Sidecar {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
             clock: clock.clone(),
             log,
+            recent: Recent::default(),
         };
         metrics.config_loaded(clock.wall());
         let core = Arc::new(Core {
