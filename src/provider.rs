@@ -22,6 +22,7 @@ mod mac;
 mod pick;
 mod plan;
 mod registry;
+mod sample;
 mod sign;
 mod signature;
 mod stated;
@@ -35,6 +36,7 @@ pub use keys::{Keys, MAX_SECRETS};
 pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
+pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
 pub use verify::Verifier;
 
 use crate::event::{Envelope, Identity, Secret, Timestamp};
@@ -136,19 +138,6 @@ pub struct Unsigned<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CannotSign(pub String);
-
-/// A realistic event of a preset, for `send` and `dev`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Its event type.
-    pub event: String,
-    /// Its body, byte for byte.
-    pub body: Bytes,
-    /// Its `Content-Type`.
-    pub content_type: String,
-    /// Further headers that the provider sends with it, unsigned ones (`X-GitHub-Event`).
-    pub headers: Vec<(String, String)>,
-}
 
 /// A compiled preset together with one source's options. Immutable; shared by all requests of the source.
 pub struct Provider {
@@ -261,27 +250,14 @@ impl Provider {
         self.facts.read_headers.contains(name)
     }
 
-    /// Realistic events, from the preset's file.
-    pub fn samples(&self) -> Vec<Sample> {
-        self.preset.samples.iter().map(Sample::from).collect()
+    /// Event types of the preset's own samples, in the order of its file.
+    pub fn sample_events(&self) -> impl Iterator<Item = &str> {
+        self.preset.samples.iter().map(|sample| sample.event.as_str())
     }
-}
 
-impl From<&preset::SampleRule> for Sample {
-    fn from(rule: &preset::SampleRule) -> Self {
-        Self {
-            event: rule.event.clone(),
-            body: Bytes::from(rule.body.clone().into_bytes()),
-            content_type: rule
-                .content_type
-                .clone()
-                .unwrap_or_else(|| "application/json".to_owned()),
-            headers: rule
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        }
+    /// A sample of this event, or the preset's first one; made up where the preset has none.
+    pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
+        sample::sample(&self.plan, &self.preset.samples, event, fresh)
     }
 }
 

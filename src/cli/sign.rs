@@ -48,12 +48,13 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
         Ok(subject) => subject,
         Err(none) => return Ok(none.complain()),
     };
+    let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
     let content = if let Some(path) = &args.data {
         match read(path, LONGEST) {
             Ok(body) => Content::of(body.into(), path),
             Err(exit) => return Ok(exit),
         }
-    } else if let Some((content, event)) = Content::sample(&subject) {
+    } else if let Some((content, event)) = Content::sample(&subject, at) {
         complain(&format!(
             "note: no --data, so this signs the sample event `{event}` of the preset"
         ));
@@ -62,7 +63,6 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
         complain("error: this provider has no sample event: give the body with --data FILE");
         return Ok(Exit::Usage);
     };
-    let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
     let letter = match Letter::write(&loaded.settings, &subject, content, at) {
         Ok(letter) => letter,
         Err(reason) => {

@@ -328,11 +328,12 @@ pub struct ReplyRule {
 pub struct SampleRule {
     /// Its type.
     pub event: String,
-    /// Its body, byte for byte.
+    /// Its body, byte for byte but for the places that make it a new event each time: `{{id}}` (24 hex digits), `{{uuid}}`,
+    /// `{{number}}` (12 digits), `{{unix}}`, `{{ms}}` and `{{time}}` (now: seconds, milliseconds, RFC 3339).
     pub body: String,
     /// `application/json` where absent.
     pub content_type: Option<String>,
-    /// Headers that the provider sends with it beside signature, id and event.
+    /// Headers that the provider sends with it beside signature, id and event; with the same places.
     pub headers: BTreeMap<String, String>,
 }
 

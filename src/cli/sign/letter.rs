@@ -4,7 +4,7 @@ use crate::{
     cli::subject::Subject,
     config::Settings,
     event::{Envelope, Frames, PathRule, Timestamp},
-    provider::{Listing, Unsigned},
+    provider::{Fresh, Listing, Unsigned},
     source::Ending,
 };
 use bytes::Bytes;
@@ -66,8 +66,9 @@ impl Content {
     }
 
     /// The preset's first sample, with its event.
-    pub(super) fn sample(subject: &Subject<'_>) -> Option<(Self, String)> {
-        let sample = subject.provider.samples().into_iter().next()?;
+    pub(super) fn sample(subject: &Subject<'_>, at: Timestamp) -> Option<(Self, String)> {
+        subject.provider.sample_events().next()?;
+        let sample = subject.provider.sample(None, Fresh::at(at));
         let content = Self {
             body: sample.body,
             kind: sample.content_type,
