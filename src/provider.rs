@@ -9,6 +9,7 @@ pub mod preset;
 mod asymmetric;
 mod canonical;
 mod diagnose;
+mod enrolment;
 mod facts;
 mod field;
 mod form;
@@ -30,6 +31,7 @@ mod template;
 mod url;
 mod verify;
 
+pub use enrolment::HandedOut;
 pub use evidence::{Answer, Cause, Evidence, Finding, ProviderId, Refusal, Verified};
 pub use facts::{Facts, Listing};
 pub use keys::{Keys, MAX_SECRETS};
@@ -39,9 +41,10 @@ pub use registry::{alias_of, names, preset, yaml};
 pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
 pub use verify::Verifier;
 
-use crate::event::{Envelope, Identity, Secret, Timestamp};
+use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, request::Parts};
+use enrolment::Enrolment;
 use plan::Plan;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -143,6 +146,7 @@ pub struct CannotSign(pub String);
 pub struct Provider {
     plan: Plan,
     facts: Facts,
+    enrolment: Option<Enrolment>,
     preset: Preset,
     options: Options,
 }
@@ -150,11 +154,20 @@ pub struct Provider {
 impl Provider {
     /// Compiles a preset; every problem at once. Those of the preset's own fields are at `/verify/…`.
     pub fn compile(preset: &Preset, options: &Options) -> Result<Self, Vec<Problem>> {
-        let (plan, problems) = Plan::compile(preset, options);
+        let (plan, mut problems) = Plan::compile(preset, options);
+        let enrolment = Enrolment::compile(preset).unwrap_or_else(|message| {
+            problems.push(Problem {
+                at: "/verify/enrolment".to_owned(),
+                message,
+                hint: None,
+            });
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
+            enrolment,
             facts: Facts::new(preset, options, &plan),
             plan,
             preset: preset.clone(),
@@ -175,6 +188,26 @@ impl Provider {
     /// Does this head ask for a handshake that no signature proves? Only then are [`Facts::handshake_methods`] let through.
     pub fn asks_for_handshake(&self, head: &Parts) -> bool {
         verify::asked(&self.plan, head).is_some()
+    }
+
+    /// Does this provider hand its secret out in a handshake?
+    pub fn enrols(&self) -> bool {
+        self.enrolment.is_some()
+    }
+
+    /// Could this head be of the handshake that hands a secret out?
+    pub fn asks_to_enrol(&self, head: &Parts) -> bool {
+        self.enrolment.as_ref().is_some_and(|enrolment| enrolment.is_asked(head))
+    }
+
+    /// What takes the place of a verifier for such a handshake: it can verify nothing.
+    pub fn begin_enrolment(&self) -> Verifier {
+        Verifier::enrolling()
+    }
+
+    /// The secret that the handshake hands out; `None`: it is none. Nothing proves who sent it.
+    pub fn enrolment(&self, head: &Parts, body: &Frames) -> Option<HandedOut> {
+        self.enrolment.as_ref()?.take(head, body)
     }
 
     /// Refuses what the headers alone can refuse: a missing, doubled or malformed signature, timestamp or id, a wrong token.
@@ -233,6 +266,12 @@ impl Provider {
     /// The headers that this provider would send for this body, in order.
     pub fn sign(&self, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
         sign::headers(&self.plan, request, keys)
+    }
+
+    /// The request target with the newest credential in its query, where it travels there (`settings: {query: token}`); any
+    /// other target as it is.
+    pub fn with_credential(&self, target: &str, keys: &Keys) -> String {
+        sign::with_credential(&self.plan, target, keys)
     }
 
     /// The identities of the delivery that bears this signed id; empty where an id alone identifies nothing.

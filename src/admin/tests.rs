@@ -17,6 +17,8 @@ use tokio::{
 struct Sidecar {
     draining: AtomicBool,
     drained: AtomicUsize,
+    recent: Recent,
+    level: std::sync::Mutex<Option<Level>>,
 }
 
 impl Control for Sidecar {
@@ -46,6 +48,41 @@ impl Control for Sidecar {
 
     fn sources(&self) -> Value {
         serde_json::json!([{ "name": "stripe" }])
+    }
+
+    fn destinations(&self) -> Value {
+        serde_json::json!([{ "name": "billing" }])
+    }
+
+    fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Reloaded> {
+        Box::pin(std::future::ready(Reloaded::Failed("line 7".to_owned())))
+    }
+
+    fn set_log_level(&self, level: Level) {
+        *self.level.lock().expect("nobody panicked") = Some(level);
+    }
+
+    fn send<'a>(&'a self, source: &'a SourceName, wish: SampleWish) -> BoxFuture<'a, Sampled> {
+        let sampled = match (source.as_str(), wish.bad.as_deref()) {
+            ("stripe", None) => Sampled::Answered(serde_json::json!({ "outcome": "delivered", "event": wish.event })),
+            ("stripe", Some("replay")) => Sampled::Impossible("no ledger".to_owned()),
+            ("stripe", Some(_)) => Sampled::Wrong("no such".to_owned()),
+            _ => Sampled::NoSource,
+        };
+        Box::pin(std::future::ready(sampled))
+    }
+
+    fn enroll(&self, source: &SourceName, wish: EnrolmentWish) -> Enrolled {
+        match (source.as_str(), wish) {
+            ("asana", EnrolmentWish::Open(span)) => Enrolled::Answered(serde_json::json!({ "for": span.as_secs() })),
+            ("asana", EnrolmentWish::Ask { close, .. }) => Enrolled::Answered(serde_json::json!({ "close": close })),
+            ("stripe", _) => Enrolled::Refused("hands out no secret".to_owned()),
+            _ => Enrolled::NoSource,
+        }
     }
 
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten> {

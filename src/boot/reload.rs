@@ -1,6 +1,6 @@
 //! Signals: SIGTERM and SIGINT drain, SIGHUP reads the configuration anew; a bad one leaves the running one in force.
 
-use super::{Core, Front, live};
+use super::{Core, Front, live, operate::ReloadReport};
 use crate::{config::Settings, event::SourceName, telemetry::Level};
 use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,7 +36,8 @@ pub(super) async fn obey_signals(core: &Core, wanted: bool) {
     };
     let mut failed = false;
     let waiting = !unavailable(&core.settings.load()).is_empty();
-    let reloading = until_it_succeeds(&mut hangup, RETRY, waiting, |asked| {
+    let mut asked = HangupOrOrder(core, &mut hangup);
+    let reloading = until_it_succeeds(&mut asked, RETRY, waiting, |asked| {
         let reloaded = reload(core, asked || failed);
         failed = reloaded == Reloaded::Failed;
         reloaded == Reloaded::Whole
@@ -73,9 +74,15 @@ trait Asked {
     async fn next(&mut self);
 }
 
-impl Asked for Signal {
+/// SIGHUP, or the admin listener.
+struct HangupOrOrder<'a>(&'a Core, &'a mut Signal);
+
+impl Asked for HangupOrOrder<'_> {
     async fn next(&mut self) {
-        received(self).await;
+        tokio::select! {
+            () = received(self.1) => {}
+            () = self.0.reload_asked.notified() => {}
+        }
     }
 }
 
@@ -120,6 +127,10 @@ fn reload(core: &Core, wanted: bool) -> Reloaded {
         return Reloaded::Waiting;
     }
     let swapped = read.and_then(|settings| swap(core, settings));
+    core.reloads.send_replace(Some(ReloadReport {
+        at: shared.observers.clock.wall(),
+        result: swapped.clone(),
+    }));
     match swapped {
         Ok(kept) => {
             shared.metrics.reload_succeeded(shared.observers.clock.wall());

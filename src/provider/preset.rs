@@ -74,6 +74,8 @@ pub struct Preset {
     pub methods: Vec<String>,
     /// Handshakes that are answered here.
     pub challenge: Vec<ChallengeRule>,
+    /// A handshake that hands the secret out; answered only within an enrolment window.
+    pub enrolment: Option<EnrolmentRule>,
     /// Realistic events, for `send` and `dev`.
     pub samples: Vec<SampleRule>,
 }
@@ -320,6 +322,17 @@ pub struct ReplyRule {
     pub headers: BTreeMap<String, String>,
     /// What `hmac(…)` takes.
     pub macs: Grammar,
+}
+
+/// A handshake that hands the secret out: nothing proves it, and it bears no signature.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentRule {
+    /// Where the secret stands: `header:NAME` or `json:/pointer`.
+    pub secret: String,
+    /// The provider wants to see the header again in the answer.
+    #[serde(default)]
+    pub echo: bool,
 }
 
 /// A realistic event.

@@ -23,6 +23,10 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     };
     if plan.each.is_some() || !signature.from.iter().all(|field| field.header().is_some()) {
         let message = match &signature.from[0].place {
+            // It is there already.
+            Place::Query(name) if plan.algorithm.is_bare() && bears(request.target, name) => {
+                return described(plan, request);
+            }
             Place::Query(name) => format!("the credential travels in the query: add `{name}=…` to the URL"),
             _ => "the signature stands in the body, which is not changed here".to_owned(),
         };
@@ -97,6 +101,28 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     let name = signature.from[0].header().ok_or_else(unfit)?;
     headers.push((name.clone(), value(&text)?));
     Ok(headers)
+}
+
+/// The target with the credential in its query, where it travels there; else as it is.
+pub fn with_credential(plan: &Plan, target: &str, keys: &Keys) -> String {
+    let place = plan.signature.as_ref().map(|signature| &signature.from[0].place);
+    let (Some(Place::Query(name)), Some(Key::Token { text, .. })) = (place, keys.at(0)) else {
+        return target.to_owned();
+    };
+    let mark = if target.contains('?') { '&' } else { '?' };
+    let mut target = format!("{target}{mark}{name}=");
+    for byte in text.expose() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => target.push(char::from(*byte)),
+            _ => target.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    target
+}
+
+fn bears(target: &str, name: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    super::form::values(query.as_bytes(), name).next().is_some()
 }
 
 /// Id, event and other headers that the preset reads; what the request does not name is made up.
