@@ -303,7 +303,8 @@ mod tests {
             ("sha256=00ff09af", "sha256=00fa09af"),
             ("t=1,v1=abcdef092345", "t=1,v1=abcdef002345"),
             ("v1,9o8p7azQWERTY=", "v1,9o8p7azQWFRTY="),
-            ("Bearer abcdefZhij", "Bearer abcdefAhij"),
+            ("Bearer abcdefZhijk", "Bearer abcdefAhijk"),
+            ("Bearer abcdefzhijk", "Bearer abcdefghijk"),
             ("abc", "abd"),
             ("", "x"),
         ] {
