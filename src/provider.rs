@@ -43,8 +43,8 @@ pub use verify::Verifier;
 
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, request::Parts};
 use enrolment::Enrolment;
+use http::{HeaderName, HeaderValue, request::Parts};
 use plan::Plan;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -197,7 +197,9 @@ impl Provider {
 
     /// Could this head be of the handshake that hands a secret out?
     pub fn asks_to_enrol(&self, head: &Parts) -> bool {
-        self.enrolment.as_ref().is_some_and(|enrolment| enrolment.is_asked(head))
+        self.enrolment
+            .as_ref()
+            .is_some_and(|enrolment| enrolment.is_asked(head))
     }
 
     /// What takes the place of a verifier for such a handshake: it can verify nothing.

@@ -19,7 +19,11 @@ pub(super) fn of(status: StatusCode, content_type: &'static str, body: impl Into
 }
 
 /// An answer of this type whose body may take its time.
-pub(super) fn with_body(status: StatusCode, content_type: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Answer {
+pub(super) fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: UnsyncBoxBody<Bytes, Infallible>,
+) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

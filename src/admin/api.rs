@@ -55,7 +55,11 @@ fn look(request: &Request<Incoming>, ends: Ends, admin: &Admin) -> Result<Answer
     let path = request.uri().path();
     let filter = || Filter::parse(request.uri().query().unwrap_or(""));
     let Some(what) = path.strip_prefix("/api/v1/") else {
-        return if path == "/" { Ok(page::page()) } else { Err(nothing_here()) };
+        return if path == "/" {
+            Ok(page::page())
+        } else {
+            Err(nothing_here())
+        };
     };
     let found = match what {
         "status" => control.status(),
@@ -97,7 +101,11 @@ async fn order(request: Request<Incoming>, admin: &Admin) -> Result<Answer, Refu
     let what = path.strip_prefix("/api/v1/").unwrap_or("");
     let Some((name, order)) = order_of(what) else {
         let read_only = path == "/" || LOOKS.contains(&what) || what.starts_with("deliveries/");
-        return Err(if read_only { Refusal::method("GET, HEAD") } else { nothing_here() });
+        return Err(if read_only {
+            Refusal::method("GET, HEAD")
+        } else {
+            nothing_here()
+        });
     };
     let body = change(request, admin.patience).await?;
     match order {

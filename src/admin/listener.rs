@@ -66,7 +66,8 @@ impl Lease {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn was_renewed(&self) -> bool {
+    /// Since it was asked last?
+    pub fn was_renewed(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }

@@ -46,7 +46,17 @@ mod tests {
             assert_eq!(PAGE.matches(&format!("<{tag}")).count(), 1);
             assert!(inside(tag).len() > 100, "{tag}");
         }
-        for foreign in ["http://", "https://", "src=", "@import", "url(", "style=", "onclick=", "innerHTML", "eval("] {
+        for foreign in [
+            "http://",
+            "https://",
+            "src=",
+            "@import",
+            "url(",
+            "style=",
+            "onclick=",
+            "innerHTML",
+            "eval(",
+        ] {
             assert!(!PAGE.contains(foreign), "{foreign}");
         }
         let policy = POLICY.to_str().expect("ASCII");

@@ -158,9 +158,15 @@ mod tests {
     fn recent() -> Recent {
         let recent = Recent::new(64 * 1024);
         for number in 0..300 {
-            let line = format!(r#"{{"source":"stripe","delivery":"evt/{}","outcome":"delivered"}}"#, number % 3);
+            let line = format!(
+                r#"{{"source":"stripe","delivery":"evt/{}","outcome":"delivered"}}"#,
+                number % 3
+            );
             recent.push(Shelf::Deliveries, line.as_bytes());
-            recent.push(Shelf::Refused, br#"{"source":"","outcome":"no_source","request_id":"r"}"#);
+            recent.push(
+                Shelf::Refused,
+                br#"{"source":"","outcome":"no_source","request_id":"r"}"#,
+            );
         }
         recent
     }
@@ -191,7 +197,10 @@ mod tests {
     #[test]
     fn a_delivery_has_its_attempts_and_a_request_is_found_by_its_id() {
         let attempts = one(&recent(), "evt%2F1").expect("known");
-        assert_eq!((&attempts["id"], attempts["attempts"].as_array().map(Vec::len)), (&"evt/1".into(), Some(100)));
+        assert_eq!(
+            (&attempts["id"], attempts["attempts"].as_array().map(Vec::len)),
+            (&"evt/1".into(), Some(100))
+        );
         assert!(one(&recent(), "r").is_some());
         assert_eq!(one(&recent(), "evt/7"), None);
     }

@@ -111,3 +111,54 @@ impl Reader {
         (!piece.is_empty()).then_some(piece)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Shelf;
+
+    fn reader(recent: &Recent, query: &str) -> Reader {
+        let places = Arc::new(Semaphore::new(1));
+        Reader {
+            recent: recent.clone(),
+            filter: Filter::parse(query).expect("a filter"),
+            number: 0,
+            lease: Lease::default(),
+            stop: CancellationToken::new(),
+            greeted: false,
+            _place: places.try_acquire_owned().expect("a place"),
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_how_many_it_missed() {
+        let recent = Recent::new(400);
+        let mut reader = reader(&recent, "source=a");
+        assert_eq!(reader.news(), None);
+        for number in 0..100 {
+            let source = if number % 2 == 0 { "a" } else { "b" };
+            recent.push(Shelf::Deliveries, format!("{{\"source\":\"{source}\"}}").as_bytes());
+        }
+        let piece = reader.news().expect("news");
+        let kept = recent.after(0, 1000);
+        assert!(kept.lost > 50, "{}", kept.lost);
+        let (lost, rest) = piece.split_once("\n\n").expect("two events");
+        assert_eq!(lost, format!("event: lost\ndata: {{\"lost\":{}}}", kept.lost));
+        assert_eq!(rest.matches("\ndata: {\"source\":\"a\"").count(), kept.kept.len() / 2);
+        assert!(!rest.contains("\"b\"") && rest.ends_with("\n\n"));
+        assert_eq!(reader.news(), None);
+    }
+
+    #[tokio::test]
+    async fn the_stream_begins_at_once_and_ends_with_the_sidecar() {
+        let recent = Recent::new(400);
+        let mut reader = reader(&recent, "");
+        assert!(reader.next().await.expect("a greeting").starts_with(b": "));
+        assert!(reader.lease.clone().was_renewed());
+        recent.push(Shelf::Refused, b"{}");
+        let piece = reader.next().await.expect("news");
+        assert!(piece.starts_with(b"id: 1\ndata: {"), "{piece:?}");
+        reader.stop.cancel();
+        assert_eq!(reader.next().await, None);
+    }
+}

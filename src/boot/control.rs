@@ -131,7 +131,10 @@ impl Control for StatusControl {
         let live = self.core.shared.live.load();
         let settings = self.core.settings.load();
         let sources = live.sources.iter().map(|source| {
-            let configured = settings.sources.iter().find(|configured| configured.name == source.name);
+            let configured = settings
+                .sources
+                .iter()
+                .find(|configured| configured.name == source.name);
             let mut object = json!({
                 "name": source.name.as_str(),
                 "provider": source.provider_name.as_str(),
@@ -165,7 +168,11 @@ impl Control for StatusControl {
 
     fn set_log_level(&self, level: Level) {
         let log = &self.core.shared.observers.log;
-        log.message(log.level().min(Level::Warn), "the log level changes", &[("to", &level.as_str())]);
+        log.message(
+            log.level().min(Level::Warn),
+            "the log level changes",
+            &[("to", &level.as_str())],
+        );
         log.set_level(level);
     }
 

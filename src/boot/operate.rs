@@ -15,7 +15,7 @@ use crate::{
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A reload that takes longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -87,7 +87,7 @@ pub(super) fn enroll(core: &Core, source: Option<&Source>, wish: EnrolmentWish) 
             let ticket = HEXLOWER.encode(&entropy(Entropy::bytes::<16>));
             match enrolments.open(&source.name, ticket.clone(), span, now) {
                 Ok(()) => {
-                    core.say(Level::Warn, "an enrolment window is open", source, &span.as_secs());
+                    core.say(Level::Warn, "an enrolment window is open", source);
                     Enrolled::Answered(json!({
                         "source": source.name.as_str(), "state": "open", "ticket": ticket, "seconds_left": span.as_secs(),
                     }))
@@ -109,12 +109,12 @@ fn told(core: &Core, source: &Source, progress: Progress) -> Value {
             "source": name, "state": "open", "seconds_left": left.as_secs() + 1, "arrived_from": client,
         }),
         Progress::Void => {
-            core.say(Level::Warn, "an enrolment is void: two handshakes came", source, &0);
+            core.say(Level::Warn, "an enrolment is void: two handshakes came", source);
             json!({ "source": name, "state": "void" })
         }
         Progress::Nothing => json!({ "source": name, "state": "nothing" }),
         Progress::Enrolled { secret, client } => {
-            core.say(Level::Warn, "an enrolled secret was handed to the operator", source, &0);
+            core.say(Level::Warn, "an enrolled secret was handed to the operator", source);
             json!({
                 "source": name,
                 "state": "enrolled",
@@ -127,9 +127,9 @@ fn told(core: &Core, source: &Source, progress: Progress) -> Value {
 }
 
 impl Core {
-    fn say(&self, level: Level, text: &str, source: &Source, seconds: &u64) {
+    fn say(&self, level: Level, text: &str, source: &Source) {
         let log = &self.shared.observers.log;
-        log.message(level, text, &[("source", &source.name), ("seconds", seconds)]);
+        log.message(level, text, &[("source", &source.name)]);
     }
 }
 
@@ -168,38 +168,48 @@ fn shown(path: &crate::event::PathRule) -> String {
     }
 }
 
+/// One destination, put together from all sources that deliver to it.
+struct Row<'a> {
+    spec: &'a DestinationSpec,
+    sources: Vec<Value>,
+    results: Map<String, Value>,
+    times: (Option<Duration>, Option<Duration>),
+}
+
 /// Every destination with what was counted of it, over all sources.
 pub(super) fn destinations(core: &Core) -> Value {
     let live = core.shared.live.load();
-    let mut found: BTreeMap<&DestinationName, (&Arc<DestinationSpec>, Vec<Value>, Map<String, Value>)> = BTreeMap::new();
-    let mut times: BTreeMap<&DestinationName, (Option<Duration>, Option<Duration>)> = BTreeMap::new();
+    let mut found: BTreeMap<&DestinationName, Row<'_>> = BTreeMap::new();
     for source in &live.sources {
         for (index, route) in source.routes.iter().enumerate() {
             let name = &route.destination.name;
-            let entry = found
-                .entry(name)
-                .or_insert_with(|| (&route.destination, Vec::new(), Map::new()));
-            entry.1.push(json!({ "source": source.name.as_str(), "required": route.required }));
+            let row = found.entry(name).or_insert_with(|| Row {
+                spec: &route.destination,
+                sources: Vec::new(),
+                results: Map::new(),
+                times: (None, None),
+            });
+            row.sources
+                .push(json!({ "source": source.name.as_str(), "required": route.required }));
             let figures = source.meters.destination(index);
             for (result, count) in &figures.results {
-                let sum = entry.2.entry(result.label()).or_insert(0.into());
+                let sum = row.results.entry(result.label()).or_insert(0.into());
                 *sum = (sum.as_u64().unwrap_or(0) + count).into();
             }
             // One histogram stands for the destination, whatever the source.
-            times.insert(name, (figures.median, figures.slow));
+            row.times = (figures.median, figures.slow);
         }
     }
     let unreachable = core.unreachable.load();
-    let rows = found.into_iter().map(|(name, (spec, sources, results))| {
-        let (median, slow) = times.get(name).copied().unwrap_or_default();
+    let rows = found.into_iter().map(|(name, row)| {
         json!({
             "name": name.as_str(),
-            "host": spec.url.host,
-            "port": spec.url.port,
-            "sources": sources,
-            "results": results,
-            "median_ms": median.map(|time| time.as_millis()),
-            "p99_ms": slow.map(|time| time.as_millis()),
+            "host": row.spec.url.host,
+            "port": row.spec.url.port,
+            "sources": row.sources,
+            "results": row.results,
+            "median_ms": row.times.0.map(|time| time.as_millis()),
+            "p99_ms": row.times.1.map(|time| time.as_millis()),
             "unreachable": unreachable.contains(name),
         })
     });

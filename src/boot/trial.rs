@@ -12,7 +12,7 @@ use super::Core;
 use crate::{
     config::{Settings, settings::SourceSettings},
     event::{Clock, PathRule, Timestamp},
-    provider::{Fresh, KeyText, Keys, Problem, Provider},
+    provider::{Fresh, KeyText, Problem, Provider},
     source::{Outcome, selects},
     telemetry::entropy,
 };
@@ -216,9 +216,10 @@ fn sample(source: &SourceSettings, provider: &Provider, event: Option<&str>, at:
     }
     let selected = |event: &&str| {
         source.events.is_empty()
-            || source.events.iter().any(|glob| {
-                glob.matches(event) || event.split_once('.').is_some_and(|(kind, _)| glob.matches(kind))
-            })
+            || source
+                .events
+                .iter()
+                .any(|glob| glob.matches(event) || event.split_once('.').is_some_and(|(kind, _)| glob.matches(kind)))
     };
     let own = provider.sample_events().find(selected);
     let named = source

@@ -74,7 +74,11 @@ pub(super) fn enroll(args: &EnrollArgs) -> anyhow::Result<Exit> {
                         "a handshake came from {client} and was answered; the secret follows when the window is over, in \
                          {} s{}",
                         told["seconds_left"],
-                        if std::io::stdin().is_terminal() { " (Enter closes it now)" } else { "" }
+                        if std::io::stdin().is_terminal() {
+                            " (Enter closes it now)"
+                        } else {
+                            ""
+                        }
                     ));
                 }
             }
@@ -87,7 +91,9 @@ pub(super) fn enroll(args: &EnrollArgs) -> anyhow::Result<Exit> {
                 return Ok(Exit::Fine);
             }
             Some("void") => {
-                complain("error: a second handshake came, so both are void: remove the webhook at the provider and begin anew");
+                complain(
+                    "error: a second handshake came, so both are void: remove the webhook at the provider and begin anew",
+                );
                 return Ok(Exit::Finding);
             }
             _ => {
@@ -99,7 +105,9 @@ pub(super) fn enroll(args: &EnrollArgs) -> anyhow::Result<Exit> {
 }
 
 fn ask(door: &local::Door, path: &str, body: &Value) -> Result<Value, Exit> {
-    let answer = door.post(path, body).map_err(|error| operate::unreachable(door, &error))?;
+    let answer = door
+        .post(path, body)
+        .map_err(|error| operate::unreachable(door, &error))?;
     if answer.status != StatusCode::OK {
         complain(&format!("error: {}", answer.message()));
         return Err(Exit::Finding);

@@ -128,7 +128,11 @@ async fn lines(
                 bail!("the answer is too long");
             }
             rest.extend_from_slice(&data);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n').filter(|_| status.is_success()) {
+            while let Some(end) = rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .filter(|_| status.is_success())
+            {
                 let line: Vec<u8> = rest.drain(..=end).collect();
                 if !take(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) {
                     return Ok(None);

@@ -19,7 +19,9 @@ use std::{path::PathBuf, sync::Arc};
 const LONGEST: u64 = 256 << 20;
 
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 as intended (a --bad one that was refused, too), 1 another outcome, 69 nobody listens.")]
+#[command(
+    after_help = "Exit codes: 0 as intended (a --bad one that was refused, too), 1 another outcome, 69 nobody listens."
+)]
 pub(super) struct SendArgs {
     /// The source, as the configuration names it.
     source: String,
@@ -176,7 +178,11 @@ fn text(sent: &Sent) -> String {
     } else {
         (Level::Problem, "not as intended")
     };
-    lines.push(format!("expected  {}: {} {verdict}", meant.join(" or "), paint.sign(sign)));
+    lines.push(format!(
+        "expected  {}: {} {verdict}",
+        meant.join(" or "),
+        paint.sign(sign)
+    ));
     if let Some(doubt) = sent.doubt.as_ref().filter(|_| !sent.as_expected) {
         lines.push(format!("note      the provider itself would not send this: {doubt}"));
     }
@@ -184,20 +190,24 @@ fn text(sent: &Sent) -> String {
 }
 
 fn answered(one: &Try) -> String {
-    let outcome = one.told.outcome.as_deref().unwrap_or("and no outcome: that was no hookward");
+    let outcome = one
+        .told
+        .outcome
+        .as_deref()
+        .unwrap_or("and no outcome: that was no hookward");
     let micros = one.told.took.as_micros();
-    let mut line = format!(
-        "answered  {} {outcome} in {}.{:03} ms, ",
+    let name = match one.request_id() {
+        Some(id) => format!("request {}", harmless(id)),
+        None => format!("trace {}", one.trace_id),
+    };
+    let reason = one
+        .reason()
+        .map(|reason| format!("\nreason    {}", harmless(reason)))
+        .unwrap_or_default();
+    format!(
+        "answered  {} {outcome} in {}.{:03} ms, {name}{reason}",
         one.told.status,
         micros / 1000,
         micros % 1000
-    );
-    match one.request_id() {
-        Some(id) => line.push_str(&format!("request {}", harmless(id))),
-        None => line.push_str(&format!("trace {}", one.trace_id)),
-    }
-    if let Some(reason) = one.reason() {
-        line.push_str(&format!("\nreason    {}", harmless(reason)));
-    }
-    line
+    )
 }

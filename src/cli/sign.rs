@@ -82,6 +82,14 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
     if let Some(doubt) = letter.doubt(&subject) {
         complain(&format!("note: hookward itself would not take this: {doubt}"));
     }
+    if args.output == Form::Headers && letter.needs_its_url() {
+        complain(&format!(
+            "error: source `{}` cannot be signed for by headers alone: the credential travels in the query (`-o curl` and \
+             `-o json` show the whole URL)",
+            args.source
+        ));
+        return Ok(Exit::Finding);
+    }
     say(&match args.output {
         Form::Headers => letter.headers(),
         Form::Curl => letter.curl(),

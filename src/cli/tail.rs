@@ -173,7 +173,10 @@ mod tests {
             assert!(event.take(line).is_none(), "{line}");
         }
         let whole = event.take("").expect("an event");
-        assert_eq!((whole.lost, whole.json().as_str()), (false, "{\"schema_version\":1,\"a\":1}"));
+        assert_eq!(
+            (whole.lost, whole.json().as_str()),
+            (false, "{\"schema_version\":1,\"a\":1}")
+        );
         assert!(event.take("event: lost").is_none() && event.take("data: {\"lost\":3}").is_none());
         let whole = event.take("").expect("an event");
         assert!(whole.lost && whole.text(Paint::of_stdout()).contains("3 requests were missed"));

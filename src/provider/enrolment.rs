@@ -43,7 +43,8 @@ impl Enrolment {
         let Some(EnrolmentRule { secret, echo }) = &preset.enrolment else {
             return Ok(None);
         };
-        let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"));
+        let header =
+            |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"));
         let place = match secret.split_once(':') {
             Some(("header", name)) => Place::Header(header(name)?),
             Some(("json", pointer)) if !echo => Place::Json(JsonPointer::parse(pointer)?),
@@ -150,7 +151,10 @@ mod tests {
         // An event, a doubled secret, one that is none.
         assert!(!asana.is_asked(&head(&[("X-Hook-Secret", "a"), ("X-Hook-Signature", "00")])));
         assert!(!asana.is_asked(&head(&[])));
-        let doubled = head(&[("X-Hook-Secret", "asana test phrase"), ("X-Hook-Secret", "another phrase")]);
+        let doubled = head(&[
+            ("X-Hook-Secret", "asana test phrase"),
+            ("X-Hook-Secret", "another phrase"),
+        ]);
         assert_eq!(secret(&asana, &doubled, ""), None);
         assert_eq!(secret(&asana, &head(&[("X-Hook-Secret", "short")]), ""), None);
     }

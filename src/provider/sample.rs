@@ -11,6 +11,7 @@ use crate::event::Timestamp;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
+use std::fmt::Write;
 
 /// The event of a sample where nobody names one.
 pub const EVENT: &str = "sample";
@@ -242,7 +243,7 @@ fn encoded(text: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
             b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
+            _ => write!(out, "%{byte:02X}").expect("writing to a String cannot fail"),
         }
     }
     out
@@ -264,7 +265,10 @@ mod tests {
         ));
         let document: Value = serde_json::from_str(&filled).expect("JSON");
         assert_eq!(document["id"], "evt_070707070707070707070707");
-        assert_eq!((&document["at"], &document["ms"]), (&1_760_000_000.into(), &1_760_000_000_000_i64.into()));
+        assert_eq!(
+            (&document["at"], &document["ms"]),
+            (&1_760_000_000.into(), &1_760_000_000_000_i64.into())
+        );
         assert_eq!(document["t"], "2025-10-09T08:53:20.000Z");
         assert_eq!(document["u"], "07070707-0707-4707-8707-070707070707");
         assert!(document["n"].as_u64().is_some_and(|n| n.to_string().len() == 12));

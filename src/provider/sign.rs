@@ -15,6 +15,7 @@ use crate::event::Frames;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{HeaderName, HeaderValue, Request, header::CONTENT_TYPE, request::Parts};
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// The headers, in order: id, event and time first, the signature last.
 pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
@@ -114,7 +115,7 @@ pub fn with_credential(plan: &Plan, target: &str, keys: &Keys) -> String {
     for byte in text.expose() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => target.push(char::from(*byte)),
-            _ => target.push_str(&format!("%{byte:02X}")),
+            _ => write!(target, "%{byte:02X}").expect("writing to a String cannot fail"),
         }
     }
     target

@@ -97,7 +97,11 @@ impl Enrolments {
             return false;
         };
         let first = matches!(window.came, Came::Nothing);
-        window.came = if first { Came::One(secret, client) } else { Came::Several };
+        window.came = if first {
+            Came::One(secret, client)
+        } else {
+            Came::Several
+        };
         first
     }
 
@@ -139,7 +143,7 @@ impl Enrolments {
 mod tests {
     use super::*;
 
-    const SPAN: Duration = Duration::from_secs(60);
+    const SPAN: Duration = Duration::from_mins(1);
 
     fn at(seconds: u64) -> Monotonic {
         Monotonic::from_start(Duration::from_secs(seconds))
@@ -181,12 +185,21 @@ mod tests {
         let enrolments = opened();
         assert!(arrive(&enrolments, "first", 1));
         assert!(!arrive(&enrolments, "second", 2));
-        assert!(!enrolments.expects(&asana(), at(3)), "a third is a request like any other");
-        assert!(matches!(enrolments.ask(&asana(), "ticket", false, at(3)), Some(Progress::Void)));
+        assert!(
+            !enrolments.expects(&asana(), at(3)),
+            "a third is a request like any other"
+        );
+        assert!(matches!(
+            enrolments.ask(&asana(), "ticket", false, at(3)),
+            Some(Progress::Void)
+        ));
 
         let enrolments = opened();
         assert!(!arrive(&enrolments, "late", 60));
-        assert!(matches!(enrolments.ask(&asana(), "ticket", false, at(61)), Some(Progress::Nothing)));
+        assert!(matches!(
+            enrolments.ask(&asana(), "ticket", false, at(61)),
+            Some(Progress::Nothing)
+        ));
     }
 
     #[test]

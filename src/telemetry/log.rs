@@ -231,7 +231,7 @@ impl Log {
 
     /// The line of a request that was answered, kept among the `recent` ones too. Never blocks: it is formatted into a
     /// buffer, once where the log is JSON.
-    pub fn request(&self, record: &RequestRecord<'_>, recent: &Recent, shelf: Shelf) {
+    pub fn request(&self, record: &RequestRecord<'_>, recent: &Recent, on: Shelf) {
         scratch(|scratch| {
             let format = self.0.format;
             let written = self.enabled(Level::Info);
@@ -246,7 +246,7 @@ impl Log {
             record.fill_destinations(&mut scratch.reopened());
             // Without the line feed.
             let line = scratch.finish(Format::Json);
-            recent.push(shelf, &line[..line.len() - 1]);
+            recent.push(on, &line[..line.len() - 1]);
         });
     }
 

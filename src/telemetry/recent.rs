@@ -85,11 +85,11 @@ impl Recent {
     }
 
     /// Keeps a line. One that is longer than a quarter of the ring is counted as lost.
-    pub fn push(&self, shelf: Shelf, line: &[u8]) {
+    pub fn push(&self, on: Shelf, line: &[u8]) {
         let mut rings = self.rings();
         rings.last += 1;
         let number = rings.last;
-        match shelf {
+        match on {
             Shelf::Deliveries => rings.deliveries.push(number, line),
             Shelf::Refused => rings.refused.push(number, line),
         }
@@ -113,12 +113,12 @@ impl Recent {
                 (None, Some(_)) => false,
                 (None, None) => break,
             };
-            let (ring, shelf, next) = if earlier {
+            let (ring, on, next) = if earlier {
                 (&rings.deliveries, Shelf::Deliveries, deliveries.next())
             } else {
                 (&rings.refused, Shelf::Refused, refused.next())
             };
-            kept.extend(next.map(|entry| ring.kept(entry, shelf)));
+            kept.extend(next.map(|entry| ring.kept(entry, on)));
         }
         let upto = match kept.last() {
             Some(last) if kept.len() == at_most => last.number,
@@ -129,15 +129,15 @@ impl Recent {
     }
 
     /// At most so many of one ring that came before this number, newest first.
-    pub fn before(&self, shelf: Shelf, number: u64, at_most: usize) -> Vec<Kept> {
+    pub fn before(&self, on: Shelf, number: u64, at_most: usize) -> Vec<Kept> {
         let rings = self.rings();
-        let ring = match shelf {
+        let ring = match on {
             Shelf::Deliveries => &rings.deliveries,
             Shelf::Refused => &rings.refused,
         };
         let end = ring.entries.partition_point(|entry| entry.number < number);
         let newest_first = ring.entries.range(..end).rev();
-        newest_first.take(at_most).map(|entry| ring.kept(*entry, shelf)).collect()
+        newest_first.take(at_most).map(|entry| ring.kept(*entry, on)).collect()
     }
 
     // Whoever panicked while it held the lock had at worst written half a line.
@@ -187,11 +187,11 @@ impl Ring {
         self.entries.range(begin..).copied()
     }
 
-    fn kept(&self, entry: Entry, shelf: Shelf) -> Kept {
+    fn kept(&self, entry: Entry, on: Shelf) -> Kept {
         let line = &self.bytes[entry.start..entry.start + entry.len];
         Kept {
             number: entry.number,
-            shelf,
+            shelf: on,
             line: String::from_utf8_lossy(line).into_owned(),
         }
     }
@@ -231,10 +231,19 @@ mod tests {
             recent.push(shelf, line.as_bytes());
         }
         let first = recent.after(0, 3);
-        assert_eq!((lines(&first.kept), first.lost, first.upto), (vec!["a", "b", "c"], 0, 3));
+        assert_eq!(
+            (lines(&first.kept), first.lost, first.upto),
+            (vec!["a", "b", "c"], 0, 3)
+        );
         let rest = recent.after(first.upto, 3);
         assert_eq!((lines(&rest.kept), rest.lost, rest.upto), (vec!["d"], 0, 4));
-        assert_eq!(recent.after(rest.upto, 3), After { upto: 4, ..After::default() });
+        assert_eq!(
+            recent.after(rest.upto, 3),
+            After {
+                upto: 4,
+                ..After::default()
+            }
+        );
         // Too long to be kept at all, and then more than the ring holds.
         recent.push(Shelf::Refused, &[b'x'; 17]);
         for _ in 0..8 {
@@ -254,13 +263,14 @@ mod tests {
             }
             let after = recent.after(0, usize::MAX);
             prop_assert_eq!(after.upto, sizes.len() as u64);
-            prop_assert_eq!(after.lost as usize + after.kept.len(), sizes.len());
+            let lost = usize::try_from(after.lost).expect("small");
+            prop_assert_eq!(lost + after.kept.len(), sizes.len());
             // An unbroken run up to the newest, but for the space that is lost where the ring turns.
             let total: usize = after.kept.iter().map(|one| one.line.len()).sum();
             prop_assert!(total <= 200 && (after.lost == 0 || total > 100), "{}", total);
             for (place, one) in after.kept.iter().enumerate() {
-                let number = after.lost as usize + place;
-                prop_assert_eq!(one.number as usize, number + 1);
+                let number = lost + place;
+                prop_assert_eq!(one.number, number as u64 + 1);
                 prop_assert_eq!(one.line.as_bytes(), &line(number, sizes[number])[..]);
             }
         }

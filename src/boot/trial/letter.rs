@@ -99,7 +99,10 @@ impl Letter {
             headers.push((as_written(&listing, name), value));
         }
         for (name, value) in &content.headers {
-            if signed.iter().all(|(known, _)| !known.as_str().eq_ignore_ascii_case(name)) {
+            if signed
+                .iter()
+                .all(|(known, _)| !known.as_str().eq_ignore_ascii_case(name))
+            {
                 headers.push((name.clone(), value.clone()));
             }
         }
@@ -211,7 +214,9 @@ pub(super) fn possible(
 ) -> Result<Timestamp, String> {
     let facts = provider.facts();
     match bad {
-        Bad::Signature if !facts.needs_secrets => Err("this source verifies nothing, so nothing can be wrong".to_owned()),
+        Bad::Signature if !facts.needs_secrets => {
+            Err("this source verifies nothing, so nothing can be wrong".to_owned())
+        }
         Bad::Body if facts.covers != Covers::Body => {
             Err("this source's credential does not cover the body, so a changed one is not told".to_owned())
         }

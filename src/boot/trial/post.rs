@@ -26,7 +26,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// Longer than a sidecar waits for its apps.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Of an answer's body, which is only looked at for its `request_id`.
 const LONGEST_ANSWER: usize = 64 * 1024;

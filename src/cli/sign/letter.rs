@@ -64,6 +64,11 @@ impl Letter {
         Some(refusal.into_owned())
     }
 
+    /// Does the credential travel in the query?
+    pub(super) fn needs_its_url(&self) -> bool {
+        self.signed.target().contains('?')
+    }
+
     /// `Name: value`, one a line.
     pub(super) fn headers(&self) -> String {
         let lines: Vec<String> = self

@@ -180,12 +180,21 @@ fn samples_verify_and_are_the_events_they_say() {
                 serde_json::from_slice::<serde_json::Value>(&sample.body).expect("a sample is JSON");
             }
             // The next one is another event.
-            let next = provider.sample(event, Fresh { nonce: [9; 16], ..fresh });
+            let next = provider.sample(
+                event,
+                Fresh {
+                    nonce: [9; 16],
+                    ..fresh
+                },
+            );
             assert!(next.body != sample.body, "{name}: {event:?}");
             *(if sample.known { &mut own } else { &mut made_up }) += 1;
         }
     }
-    assert!(own >= 40 && made_up >= 120, "{own} samples of presets, {made_up} made up");
+    assert!(
+        own >= 40 && made_up >= 120,
+        "{own} samples of presets, {made_up} made up"
+    );
 }
 
 proptest! {

@@ -243,7 +243,10 @@ fn what_is_kept_is_the_json_line_and_its_destinations_whatever_the_log_writes() 
             ])
         );
         assert_eq!(lines[1]["destinations"], serde_json::json!([]));
-        assert_eq!((&lines[0]["request_id"], &lines[0]["duration_ms"]), (&"0abc".into(), &12.345.into()));
+        assert_eq!(
+            (&lines[0]["request_id"], &lines[0]["duration_ms"]),
+            (&"0abc".into(), &12.345.into())
+        );
         assert_eq!((kept[0].shelf, kept[1].shelf), (Shelf::Deliveries, Shelf::Refused));
     }
 }
