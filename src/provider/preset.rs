@@ -1,9 +1,11 @@
 //! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
 
+mod extra;
 mod quantity;
 mod scheme;
 mod written;
 
+pub use extra::{EnrolmentRule, SampleRule};
 pub use quantity::{Size, Span};
 pub use scheme::{Algorithm, KeyRule};
 pub use written::{Chosen, OneOrMany, Want};
@@ -322,32 +324,6 @@ pub struct ReplyRule {
     pub headers: BTreeMap<String, String>,
     /// What `hmac(…)` takes.
     pub macs: Grammar,
-}
-
-/// A handshake that hands the secret out: nothing proves it, and it bears no signature.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EnrolmentRule {
-    /// Where the secret stands: `header:NAME` or `json:/pointer`.
-    pub secret: String,
-    /// The provider wants to see the header again in the answer.
-    #[serde(default)]
-    pub echo: bool,
-}
-
-/// A realistic event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SampleRule {
-    /// Its type.
-    pub event: String,
-    /// Its body, byte for byte but for the places that make it a new event each time: `{{id}}` (24 hex digits), `{{uuid}}`,
-    /// `{{number}}` (12 digits), `{{unix}}`, `{{ms}}` and `{{time}}` (now: seconds, milliseconds, RFC 3339).
-    pub body: String,
-    /// `application/json` where absent.
-    pub content_type: Option<String>,
-    /// Headers that the provider sends with it beside signature, id and event; with the same places.
-    pub headers: BTreeMap<String, String>,
 }
 
 impl Preset {
