@@ -270,6 +270,17 @@ impl Provider {
         sign::headers(&self.plan, request, keys)
     }
 
+    /// The body of a sample with the credential in it, where it travels inside; `None`: elsewhere, and [`Self::sign`] makes
+    /// it.
+    pub fn sign_inside(&self, body: &Bytes, keys: &Keys) -> Result<Option<Bytes>, CannotSign> {
+        sign::inside::filled(&self.plan, self.preset.each.as_deref(), body, keys)
+    }
+
+    /// The headers that go with it: id and event.
+    pub fn described(&self, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
+        sign::described(&self.plan, request)
+    }
+
     /// The request target with the newest credential in its query, where it travels there (`settings: {query: token}`); any
     /// other target as it is.
     pub fn with_credential(&self, target: &str, keys: &Keys) -> String {
@@ -298,7 +309,7 @@ impl Provider {
 
     /// A sample of this event, or the preset's first one; made up where the preset has none.
     pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
-        sample::sample(&self.plan, &self.preset.samples, event, fresh)
+        sample::sample(&self.plan, &self.preset, event, fresh)
     }
 }
 

@@ -82,10 +82,10 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
     if let Some(doubt) = letter.doubt(&subject) {
         complain(&format!("note: hookward itself would not take this: {doubt}"));
     }
-    if args.output == Form::Headers && letter.needs_its_url() {
+    if args.output == Form::Headers && !letter.is_proven_by_headers() {
         complain(&format!(
-            "error: source `{}` cannot be signed for by headers alone: the credential travels in the query (`-o curl` and \
-             `-o json` show the whole URL)",
+            "error: source `{}` cannot be signed for by headers alone: the credential travels in the query or the body (`-o \
+             curl` and `-o json` show the whole request)",
             args.source
         ));
         return Ok(Exit::Finding);

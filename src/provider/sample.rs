@@ -4,7 +4,7 @@ use super::{
     field::{Field, Place},
     freshness,
     plan::Plan,
-    preset::SampleRule,
+    preset::{Preset, SampleRule},
     template::Piece,
 };
 use crate::event::Timestamp;
@@ -98,7 +98,7 @@ fn uuid(hex: &str) -> String {
 }
 
 /// The preset's own sample of this event (the first of all if none is named); one that is made up where it has none.
-pub fn sample(plan: &Plan, samples: &[SampleRule], event: Option<&str>, fresh: Fresh) -> Sample {
+pub fn sample(plan: &Plan, preset: &Preset, event: Option<&str>, fresh: Fresh) -> Sample {
     let named = |rule: &&SampleRule| match event {
         None => true,
         // The type alone names a sample of any of its actions.
@@ -107,9 +107,14 @@ pub fn sample(plan: &Plan, samples: &[SampleRule], event: Option<&str>, fresh: F
                 || plan.action.is_some() && rule.event.split_once('.').is_some_and(|(kind, _)| kind == event)
         }
     };
-    match samples.iter().find(named) {
+    match preset.samples.iter().find(named) {
         Some(rule) => own(rule, fresh),
-        None => made_up(plan, event.unwrap_or(EVENT), fresh),
+        None => made_up(
+            plan,
+            preset.each.as_deref().unwrap_or(""),
+            event.unwrap_or(EVENT),
+            fresh,
+        ),
     }
 }
 
@@ -127,40 +132,59 @@ fn own(rule: &SampleRule, fresh: Fresh) -> Sample {
     }
 }
 
-/// A body in which the preset finds this event, an id and what it signs. Headers are `sign`'s.
-fn made_up(plan: &Plan, event: &str, fresh: Fresh) -> Sample {
+/// Values by the pointers and form fields that a preset reads.
+#[derive(Default)]
+struct Wanted {
+    json: Vec<(String, Value)>,
+    form: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// The first value of a place has it; `prefix` leads to the element that a relative pointer is of.
+    fn add(&mut self, prefix: &str, field: &Field, value: Value) {
+        match &field.place {
+            Place::Json(_) => self.json.push((format!("{prefix}{}", field.name), value)),
+            Place::Form(name) if self.form.iter().all(|(known, _)| known != name) => {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self.form.push((name.clone(), text));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A body in which the preset finds this event, an id and what it signs. Headers are `sign`'s. `each` points at the
+/// elements that are signed one by one.
+fn made_up(plan: &Plan, each: &str, event: &str, fresh: Fresh) -> Sample {
     let hex = HEXLOWER.encode(&fresh.nonce);
     let (kind, action) = match (&plan.action, event.split_once('.')) {
         (Some(action), Some((kind, rest))) => (kind, Some((action, rest))),
         _ => (event, None),
     };
-    let mut fields: Vec<(&Field, Value)> = Vec::new();
+    let mut fields = Wanted::default();
     if let Some(id) = plan.id.first() {
-        fields.push((&id.field, format!("sample_{}", &hex[..24]).into()));
+        fields.add("", &id.field, format!("sample_{}", &hex[..24]).into());
     }
     if let Some(field) = plan.event.first() {
-        fields.push((field, kind.into()));
+        fields.add("", field, kind.into());
     }
     if let Some((field, action)) = action {
-        fields.push((field, action.into()));
+        fields.add("", field, action.into());
     }
     if let Some(time) = &plan.time {
         let text = freshness::write(fresh.at, time.unit);
-        fields.push((&time.field, text.parse::<i64>().map_or(text.into(), Value::from)));
+        fields.add(each, &time.field, text.parse::<i64>().map_or(text.into(), Value::from));
     }
-    let signed = plan.templates.iter().flat_map(|template| &template.pieces);
-    for piece in signed {
-        if let Piece::Field(field) = piece
-            && !fields.iter().any(|(known, _)| known.name == field.name)
-        {
-            fields.push((field, hex[..16].into()));
+    for piece in plan.templates.iter().flat_map(|template| &template.pieces) {
+        if let Piece::Field(field) = piece {
+            fields.add(each, field, hex[..16].into());
         }
     }
-    let is_form = plan.signs_form || fields.iter().any(|(field, _)| matches!(field.place, Place::Form(_)));
+    let is_form = plan.signs_form || !fields.form.is_empty();
     let (body, content_type) = if is_form {
-        (form(&fields, &hex), FORM)
+        (form(&fields.form, &hex), FORM)
     } else {
-        (document(&fields, &hex, fresh), JSON)
+        (document(&fields.json, each, &hex, fresh), JSON)
     };
     Sample {
         event: event.to_owned(),
@@ -171,13 +195,13 @@ fn made_up(plan: &Plan, event: &str, fresh: Fresh) -> Sample {
     }
 }
 
-fn document(fields: &[(&Field, Value)], hex: &str, fresh: Fresh) -> String {
+fn document(fields: &[(String, Value)], each: &str, hex: &str, fresh: Fresh) -> String {
     let mut root = Value::Null;
-    for (field, value) in fields {
-        if matches!(field.place, Place::Json(_)) {
-            place(&mut root, &field.name, value);
-        }
+    for (pointer, value) in fields {
+        place(&mut root, pointer, value);
     }
+    // Elements are signed even where nothing in them is read.
+    place(&mut root, each, &Value::Object(Map::new()));
     // Where the preset reads a list, its first element is the event.
     let mut event = &mut root;
     if event.is_array() {
@@ -198,7 +222,7 @@ fn document(fields: &[(&Field, Value)], hex: &str, fresh: Fresh) -> String {
 }
 
 /// Sets the value that a pointer names, and whatever is missing on the way; an element of a list is its first.
-fn place(root: &mut Value, pointer: &str, value: &Value) {
+pub fn place(root: &mut Value, pointer: &str, value: &Value) {
     let mut at = root;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -221,16 +245,11 @@ fn place(root: &mut Value, pointer: &str, value: &Value) {
     }
 }
 
-fn form(fields: &[(&Field, Value)], hex: &str) -> String {
-    let mut pairs = vec![("Sample".to_owned(), hex.to_owned())];
-    for (field, value) in fields {
-        if let Place::Form(name) = &field.place {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            pairs.push((name.clone(), text));
-        }
-    }
-    let pairs: Vec<String> = pairs
-        .iter()
+fn form(fields: &[(String, String)], hex: &str) -> String {
+    let own = ("Sample", hex);
+    let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs: Vec<String> = std::iter::once(own)
+        .chain(pairs)
         .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
         .collect();
     pairs.join("&")

@@ -1,5 +1,7 @@
 //! The headers that a provider would send: the verifier's own templates, filled and signed with the newest secret.
 
+pub mod inside;
+
 use super::{
     CannotSign, Unsigned, canonical,
     field::{Field, Place, Scene},
@@ -127,7 +129,7 @@ fn bears(target: &str, name: &str) -> bool {
 }
 
 /// Id, event and other headers that the preset reads; what the request does not name is made up.
-fn described(plan: &Plan, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
+pub fn described(plan: &Plan, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let mut put = |field: &Field, text: &str| -> Result<(), CannotSign> {
         if let Some(name) = field.header()
@@ -212,13 +214,25 @@ fn mac_of(plan: &Plan, scene: &Scene<'_>, mut mac: Mac, encoding: Encoded) -> Re
             return Err(CannotSign(message));
         }
     }
-    let json =
-        plan.templates[0].has(|piece| matches!(piece, Piece::Field(field) if matches!(field.place, Place::Json(_))));
+    // A time inside the body is the body's: it is signed as it stands.
+    let own_time = plan
+        .time
+        .as_ref()
+        .filter(|time| matches!(time.field.place, Place::Json(_)));
+    let json = plan.templates[0].has(|piece| match piece {
+        Piece::Field(field) => matches!(field.place, Place::Json(_)),
+        Piece::Timestamp => own_time.is_some(),
+        _ => false,
+    });
     let picks = json.then(|| plan.proof.pick(scene.form.unwrap_or_default()));
-    let time = match &plan.time {
-        // A time inside the body is the body's: it is signed as it stands.
-        Some(time) if matches!(time.field.place, Place::Json(_)) => None,
-        _ => scene.time.clone(),
+    let read = Scene {
+        json: picks.as_ref(),
+        ..scene.clone()
+    };
+    let time = match own_time.map(|time| read.read(&time.field)) {
+        Some(super::field::Found::Text(text)) => Some(text),
+        Some(_) => None,
+        None => scene.time.clone(),
     };
     let scene = Scene {
         json: picks.as_ref(),

@@ -143,6 +143,10 @@ sources:
   zendesk: {provider: zendesk, path: /in/zendesk, secrets: [{env: SECRET}]}
   cron: {provider: token, path: /in/cron, secrets: [{env: TOKEN}]}
   query: {provider: token, path: /in/query, settings: {query: key}, secrets: [{env: TOKEN}]}
+  adyen: {provider: adyen-payments, path: /in/adyen, secrets: [{value: 00112233445566778899aabbccddeeff}]}
+  mailgun: {provider: mailgun, path: /in/mailgun, secrets: [{env: SECRET}]}
+  figma: {provider: figma, path: /in/figma, secrets: [{env: SECRET}]}
+  azure: {provider: azure-eventgrid, path: /in/azure, secrets: [{env: TOKEN}]}
   open: {provider: none, path: /in/open, allow_unverified: true}
 ";
 
@@ -151,7 +155,8 @@ fn a_sample_of_every_kind_is_delivered_again_and_again() {
     let app = App::start();
     let trial = Trial::new(&app, SOURCES);
     let names = [
-        "stripe", "github", "shopify", "slack", "standard", "linear", "twilio", "zendesk", "cron", "query", "open",
+        "stripe", "github", "shopify", "slack", "standard", "linear", "twilio", "zendesk", "cron", "query", "adyen",
+        "mailgun", "figma", "azure", "open",
     ];
     for (n, name) in names.into_iter().enumerate() {
         for time in 0..2 {
@@ -229,6 +234,11 @@ fn what_is_wrong_on_purpose_is_refused_as_intended() {
         ("twilio", "body", "unverified"),
         ("cron", "signature", "unverified"),
         ("query", "signature", "unverified"),
+        ("adyen", "signature", "unverified"),
+        ("mailgun", "signature", "unverified"),
+        ("mailgun", "timestamp", "stale"),
+        ("figma", "signature", "unverified"),
+        ("azure", "signature", "unverified"),
     ];
     let mut delivered = 0;
     for (name, bad, outcome) in refused {

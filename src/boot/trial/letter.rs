@@ -24,7 +24,9 @@ pub struct Content {
     pub event: Option<String>,
     /// Further headers.
     pub headers: Vec<(String, String)>,
-    /// Is it a sample of the preset's file?
+    /// Is it a sample, whose body may be given a credential?
+    pub sample: bool,
+    /// Is it one of the preset's file?
     pub known: bool,
 }
 
@@ -35,6 +37,7 @@ pub struct Letter {
     target: String,
     headers: Vec<(String, String)>,
     content: Content,
+    is_inside: bool,
     at: Timestamp,
 }
 
@@ -55,6 +58,7 @@ impl Content {
             kind: kind.to_owned(),
             event: None,
             headers: Vec::new(),
+            sample: false,
             known: false,
         }
     }
@@ -66,6 +70,7 @@ impl Content {
             kind: sample.content_type,
             event: Some(sample.event),
             headers: sample.headers,
+            sample: true,
             known: sample.known,
         }
     }
@@ -77,11 +82,19 @@ impl Letter {
         source: &SourceSettings,
         provider: &Provider,
         keys: &Keys,
-        content: Content,
+        mut content: Content,
         at: Timestamp,
     ) -> Result<Self, String> {
         let method = provider.facts().methods.first().cloned().unwrap_or(Method::POST);
         let target = provider.with_credential(&target(source), keys);
+        let inside = if content.sample {
+            let signed = provider.sign_inside(&content.body, keys);
+            signed.map_err(|error| error.to_string())?
+        } else {
+            None
+        };
+        let is_inside = inside.is_some();
+        content.body = inside.unwrap_or(content.body);
         let unsigned = Unsigned {
             method: &method,
             target: &target,
@@ -91,7 +104,12 @@ impl Letter {
             event: content.event.as_deref(),
             at,
         };
-        let signed = provider.sign(&unsigned, keys).map_err(|error| error.to_string())?;
+        let signed = if is_inside {
+            provider.described(&unsigned)
+        } else {
+            provider.sign(&unsigned, keys)
+        };
+        let signed = signed.map_err(|error| error.to_string())?;
         let listing = source.preset.listing();
         let mut headers = Vec::new();
         for (name, value) in &signed {
@@ -114,6 +132,7 @@ impl Letter {
             target,
             headers,
             content,
+            is_inside,
             at,
         })
     }
@@ -156,7 +175,18 @@ impl Letter {
                 changed = true;
             }
         }
-        if !changed && let Some((path, query)) = self.target.split_once('?') {
+        if self.is_inside {
+            // Any other text will do, of the same form.
+            let body = String::from_utf8_lossy(&self.content.body).into_owned();
+            let key = places.first().and_then(|place| place.rsplit('/').next()).unwrap_or("");
+            let (open, close) = (format!("\"{key}\":\""), '"');
+            if let Some(start) = body.rfind(&open).map(|at| at + open.len())
+                && let Some(length) = body[start..].find(close)
+            {
+                let value = miswritten(&body[start..start + length]);
+                self.content.body = format!("{}{value}{}", &body[..start], &body[start + length..]).into();
+            }
+        } else if !changed && let Some((path, query)) = self.target.split_once('?') {
             self.target = format!("{path}?{}", miswritten(query));
         }
         self
@@ -167,6 +197,11 @@ impl Letter {
         let more: &[u8] = if self.content.kind == FORM { b"&changed=1" } else { b" " };
         self.content.body = [&self.content.body[..], more].concat().into();
         self
+    }
+
+    /// Do its headers alone prove it? Otherwise the credential travels in the query or in the body.
+    pub fn is_proven_by_headers(&self) -> bool {
+        !self.is_inside && !self.target.contains('?')
     }
 
     /// The method it is sent with.

@@ -64,9 +64,9 @@ impl Letter {
         Some(refusal.into_owned())
     }
 
-    /// Does the credential travel in the query?
-    pub(super) fn needs_its_url(&self) -> bool {
-        self.signed.target().contains('?')
+    /// Do its headers alone prove it?
+    pub(super) fn is_proven_by_headers(&self) -> bool {
+        self.signed.is_proven_by_headers()
     }
 
     /// `Name: value`, one a line.

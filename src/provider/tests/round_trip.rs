@@ -145,7 +145,10 @@ fn samples_verify_and_are_the_events_they_say() {
             .collect();
         for event in events {
             let fresh = Fresh::at(Timestamp::from_secs(NOW));
-            let sample = provider.sample(event, fresh);
+            let mut sample = provider.sample(event, fresh);
+            let inside = provider.sign_inside(&sample.body, &keys).expect("it is JSON");
+            let is_inside = inside.is_some();
+            sample.body = inside.unwrap_or(sample.body);
             let method = provider.facts().methods.first().cloned().expect("a method");
             let unsigned = Unsigned {
                 method: &method,
@@ -156,10 +159,16 @@ fn samples_verify_and_are_the_events_they_say() {
                 event: Some(&sample.event),
                 at: Timestamp::from_secs(NOW),
             };
-            let headers = match provider.sign(&unsigned, &keys) {
+            let signed = if is_inside {
+                provider.described(&unsigned)
+            } else {
+                provider.sign(&unsigned, &keys)
+            };
+            let headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => {
-                    assert!(!sample.known, "{name}: {error}");
+                    // The query is the target's; a form's signature has the public key in it.
+                    assert!(["azure-eventgrid", "braintree"].contains(&&*name), "{name}: {error}");
                     continue;
                 }
             };
