@@ -86,6 +86,7 @@ mod tests {
         let commands = commands("hookward", "it's.yaml");
         let probe = ("is it ready?", r"hookward probe readyz -c 'it'\''s.yaml'".to_owned());
         assert_eq!(commands[0], probe);
-        assert!(commands[1].1.starts_with("hookward forget stripe evt_yours -c"));
+        assert!(commands[1].1.starts_with("hookward send stripe -c"));
+        assert!(commands[4].1.starts_with("hookward forget stripe evt_yours -c"));
     }
 }
