@@ -17,12 +17,13 @@ pub use listener::Bounds;
 pub use operate::{Enrolled, EnrolmentWish, Reloaded, SampleWish, Sampled};
 
 use crate::{
-    event::SourceName,
+    event::{Glob, SourceName},
+    replay::Recalled,
     telemetry::{Exposition, Level, Recent},
 };
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,15 @@ pub trait Control: Send + Sync + 'static {
     /// Opens, asks after or closes an enrolment window.
     fn enroll(&self, source: &SourceName, wish: EnrolmentWish) -> Enrolled;
     /// Lets redeliveries of one delivered event through. `delivery` is a `Hookward-Delivery` value as an operator pasted it.
+    /// Answers when every replica knows, which on Redis takes a second.
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten>;
+    /// The same for all that a source delivered within `within`, of one event only where a glob is given.
+    fn forget_since<'a>(
+        &'a self,
+        source: &'a SourceName,
+        within: Duration,
+        event: Option<Glob>,
+    ) -> BoxFuture<'a, Result<Recalled, Forgotten>>;
     /// Begins to drain, as a preStop hook wants it: unready and `Connection: close` from now on, still serving. Returns at
     /// once; a second call changes nothing.
     fn drain(&self);

@@ -5,24 +5,30 @@
 //!
 //! States of a record: none, P (in progress: fence, owner, lease), F (free: an attempt failed, the destinations that had
 //! it are kept), D (delivered). D is absorbing until its time is over; a success makes D whatever the fence.
+//! With Redis, a process also remembers for which deliveries it has heard of D: it answers from that for a second without
+//! asking again, and in an outage by the rules of its own ledger.
 //! [`memory`] and [`redis`] keep the same states, `tests/ledger_contract.rs` holds both to them, and
 //! `tests/ledger_model.rs` checks the protocol itself.
 
 mod claim;
 pub mod flight;
 mod front;
+mod lately;
 pub mod memory;
 pub mod outage;
 pub mod redis;
+mod tag;
 
 pub use claim::{Claim, Witness};
 pub use flight::{Boarding, Flights, Joiner, Leader};
 pub use front::{Decision, Replay};
+pub use lately::{Lately, Recalled};
 pub use memory::MemoryLedger;
 pub use outage::{Recovery, Replays};
 pub use redis::RedisLedger;
+pub use tag::SourceTag;
 
-use crate::event::{DeliveryKey, DestinationName, IdDigest, MacDigest, Nonce, SourceName};
+use crate::event::{DeliveryKey, DestinationName, EventName, IdDigest, MacDigest, Nonce};
 use std::{future::Future, time::Duration};
 
 /// Where the states are kept. Every operation is one step: it happens or it does not, and repeating it does no harm.
@@ -37,13 +43,25 @@ pub trait Ledger: Send + Sync {
     fn renew(&self, renewal: &Renewal) -> impl Future<Output = Result<Renewed, Unavailable>> + Send;
     /// Gives a claim back that forwarded nothing, together with its attempt number. Does nothing if `owner` holds it no
     /// more, or never did.
-    fn release(&self, key: &DeliveryKey, owner: &Nonce) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn release(
+        &self,
+        source: &SourceTag,
+        key: &DeliveryKey,
+        owner: &Nonce,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Makes a delivered record deliverable once more if an attempt comes within `window`.
     fn forget(
         &self,
+        source: &SourceTag,
         key: &DeliveryKey,
         window: Duration,
     ) -> impl Future<Output = Result<Forgotten, Unavailable>> + Send;
+    /// The same for all that a source delivered lately; one that is under way is no delivered record and stays as it is.
+    fn forget_since(
+        &self,
+        source: &SourceTag,
+        lately: &Lately,
+    ) -> impl Future<Output = Result<Recalled, Unavailable>> + Send;
 }
 
 /// What happens to a request while Redis is out (`on_outage`).
@@ -92,8 +110,10 @@ pub struct Ask {
     pub open: Duration,
     /// How long a delivered record is remembered.
     pub keep: Duration,
-    /// Whose it is: the sources share an in-process ledger fairly.
+    /// Whose it is: part of the record's name in Redis, and the sources share an in-process ledger fairly.
     pub source: SourceTag,
+    /// What happened, for who asks by that; `None` where it cannot be read.
+    pub event: Option<EventName>,
     /// The provider's unsigned id of this attempt.
     pub id: Option<IdDigest>,
     /// The verified signature of this attempt.
@@ -105,19 +125,6 @@ impl Ask {
     /// and a second of margin after.
     pub const fn lease_for(upstream: Duration, ledger: Duration) -> Duration {
         upstream.saturating_add(ledger).saturating_add(claim::MARGIN)
-    }
-}
-
-/// A source as an in-process ledger tells it from others: 32 bits of its name's digest, so that it outlives a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceTag(u32);
-
-impl SourceTag {
-    /// The tag of a source.
-    pub fn of(source: &SourceName) -> Self {
-        let digest = blake3::hash(source.as_str().as_bytes());
-        let [a, b, c, d, ..] = *digest.as_bytes();
-        Self(u32::from_le_bytes([a, b, c, d]))
     }
 }
 
@@ -157,6 +164,26 @@ pub struct Seen {
     pub attempts: u32,
 }
 
+/// What a D record holds, enough to judge any attempt by.
+#[derive(Clone, Copy)]
+struct Delivered {
+    id: Option<IdDigest>,
+    mac: Option<MacDigest>,
+    attempts: u32,
+    /// Rest of the record's life.
+    left: Duration,
+}
+
+impl Delivered {
+    fn seen_by(&self, ask: &Ask) -> Seen {
+        Seen {
+            same_mac: self.mac.is_some() && self.mac == ask.mac,
+            same_id: self.id == ask.id,
+            attempts: self.attempts,
+        }
+    }
+}
+
 /// What an attempt reports.
 #[derive(Clone)]
 pub struct Settlement {
@@ -178,6 +205,10 @@ pub struct Settlement {
     pub delivered: Vec<DestinationName>,
     /// The attempt is over: what is missing is free for the next one.
     pub last: bool,
+    /// How long ago that was; more than nothing where a ledger hears of it later.
+    pub age: Duration,
+    /// As in [`Ask`].
+    pub event: Option<EventName>,
     /// As in [`Ask`].
     pub id: Option<IdDigest>,
     /// As in [`Ask`].
@@ -200,6 +231,8 @@ pub enum Settled {
 pub struct Renewal {
     /// Which delivery.
     pub key: DeliveryKey,
+    /// Whose it is, as in [`Ask`].
+    pub source: SourceTag,
     /// The grant's fence.
     pub fence: u64,
     /// The new lease, counted from now.

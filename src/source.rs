@@ -34,7 +34,7 @@ pub struct Source {
     pub name: SourceName,
     /// Its preset's name: `Hookward-Provider`.
     pub provider_name: ProviderName,
-    /// What the in-process ledger tells it by.
+    /// What the ledger tells it by.
     pub tag: SourceTag,
     /// Its preset, compiled with its options.
     pub provider: Provider,

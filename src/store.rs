@@ -6,12 +6,14 @@
 mod breaker;
 mod facts;
 mod line;
+mod scan;
 mod script;
 
 pub use breaker::Breaker;
 pub use facts::Facts;
 pub use line::Line;
 pub use redis::Value;
+pub use scan::Scan;
 pub use script::{Arg, Script};
 
 use crate::event::Secret;

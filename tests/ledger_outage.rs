@@ -10,9 +10,10 @@ mod redis_server;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 
+use hookward::store::Target;
 use hookward::{
-    event::SystemClock,
-    replay::{Ask, Decision, OnOutage, Replays, Settled},
+    event::{IdDigest, SystemClock},
+    replay::{Ask, Decision, Forgotten, Lately, OnOutage, Recalled, Replays, Settled},
 };
 use redis_server::RedisServer;
 use sidecar::{LEASE, PATIENCE, Sidecar, a, again, ask, granted, name, runtime, target, wait_until};
@@ -162,6 +163,170 @@ async fn a_success_that_only_this_process_knows_is_told_before_the_next_question
     assert!(sidecar.is_done(&first).await);
     assert_eq!(sidecar.replays.entries(), 0);
     assert!(Sidecar::on(server.port()).is_done(&first).await);
+}
+
+/// What Redis alone had called delivered before it died is known all the same: to who delivered it, and to who was told.
+#[tokio::test]
+async fn what_redis_called_delivered_is_remembered_in_an_outage() {
+    let mut server = RedisServer::start();
+    let (here, told, strange) = (
+        Sidecar::on(server.port()),
+        Sidecar::on(server.port()),
+        Sidecar::on(server.port()),
+    );
+    let delivered = Ask {
+        id: Some(IdDigest::of(b"id")),
+        ..ask()
+    };
+    let failed = here.granted(&delivered).await;
+    assert_eq!(failed.settle(&a(), &[]).await, Settled::Open);
+    let claim = here.granted(&again(&delivered)).await;
+    assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    assert!(told.is_done(&delivered).await);
+    assert_eq!((here.replays.entries(), here.replays.remembered()), (0, 1));
+    assert_eq!((told.replays.entries(), told.replays.remembered()), (0, 1));
+    server.kill();
+    let other = Ask {
+        id: None,
+        mac: None,
+        ..delivered.clone()
+    };
+    for sidecar in [&here, &told] {
+        sidecar.notice_the_outage().await;
+        for (ask, same) in [(&delivered, true), (&other, false)] {
+            match sidecar.claim(&again(ask), OnOutage::Local).await {
+                Decision::Done(seen) => {
+                    assert_eq!((seen.same_mac, seen.same_id, seen.attempts), (same, same, 2));
+                }
+                _ => panic!("forgotten"),
+            }
+        }
+        // The other policies say what they say.
+        assert!(
+            sidecar.doors[0]
+                .claim(again(&delivered), OnOutage::Reject)
+                .await
+                .is_err()
+        );
+        granted(sidecar.claim(&again(&delivered), OnOutage::Allow).await)
+            .release()
+            .await;
+    }
+    // Nobody ever told this one.
+    strange.granted(&again(&delivered)).await.release().await;
+    // Redis comes back empty, and hears of it when it is asked for.
+    server.restart();
+    here.recovered().await;
+    wait_until("its word of before is too old to be believed", async || {
+        assert!(here.is_done(&delivered).await);
+        server.query::<u64>(&["DBSIZE"]) == 1
+    })
+    .await;
+    strange.recovered().await;
+    match strange.claim(&again(&delivered), OnOutage::Reject).await {
+        Decision::Done(seen) => assert!(seen.same_mac && seen.same_id && seen.attempts == 2),
+        _ => panic!("Redis was not told"),
+    }
+}
+
+/// Whoever repeats a delivered request makes Redis work once a second.
+#[tokio::test]
+async fn a_repetition_is_answered_without_redis_for_a_second() {
+    let server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    let first = ask();
+    let settled = Instant::now();
+    let claim = sidecar.granted(&first).await;
+    assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    // Nothing but its word is asked for.
+    let record = format!("hw:{{acme/{}}}", first.key.to_text());
+    server.query::<()>(&["DEL", &record]);
+    while settled.elapsed() < Duration::from_millis(500) {
+        assert!(sidecar.is_done(&first).await);
+    }
+    let asked = server.query::<bool>(&["EXISTS", &record]);
+    assert!(!asked || settled.elapsed() >= Duration::from_secs(1), "Redis was asked");
+    // Then Redis is asked again, and is told what it has lost.
+    wait_until("Redis is asked", async || {
+        assert!(sidecar.is_done(&first).await);
+        server.query::<bool>(&["EXISTS", &record])
+    })
+    .await;
+    assert!(settled.elapsed() >= Duration::from_secs(1));
+}
+
+/// When `forget` has answered, no replica goes by what it remembers.
+#[tokio::test]
+async fn what_is_forgotten_is_forgotten_by_every_replica_at_once() {
+    let server = RedisServer::start();
+    let (here, there) = (Sidecar::on(server.port()), Sidecar::on(server.port()));
+    let window = Duration::from_mins(10);
+    for forgetful in [&here, &there] {
+        for lately in [false, true] {
+            let first = ask();
+            let claim = here.granted(&first).await;
+            assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+            assert!(there.is_done(&first).await);
+            if lately {
+                let lately = Lately {
+                    within: Duration::from_millis(500),
+                    event: None,
+                    window,
+                };
+                let recalled = forgetful.doors[1].forget_since(&first.source, &lately).await;
+                assert!(recalled.expect("Redis answers").deliverable >= 1);
+            } else {
+                let forgotten = forgetful.doors[1].forget(&first.source, &first.key, window).await;
+                assert_eq!(forgotten, Ok(Forgotten::Deliverable));
+            }
+            let claim = there.granted(&again(&first)).await;
+            assert_eq!(claim.attempt(), 2);
+            assert!(matches!(
+                here.claim(&again(&first), OnOutage::Reject).await,
+                Decision::Busy { .. }
+            ));
+            assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+            assert!(here.is_done(&first).await);
+        }
+    }
+}
+
+/// A walk over many pages finds each once, and nothing of others.
+#[tokio::test]
+async fn a_sources_late_deliveries_are_found_among_many_keys() {
+    let server = RedisServer::start();
+    server.query::<()>(&["DEBUG", "POPULATE", "20000", "other"]);
+    // Many at once on a busy machine.
+    let sidecar = Sidecar::with(&Target {
+        timeout: Duration::from_secs(5),
+        ..target(server.port())
+    });
+    let asks: Vec<_> = (0..500).map(|_| ask()).collect();
+    let settled = asks.iter().map(async |ask| {
+        let claim = sidecar.granted(ask).await;
+        assert!(!claim.is_local());
+        assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    });
+    futures_util::future::join_all(settled).await;
+    let held = sidecar.granted(&ask()).await;
+    let lately = Lately {
+        within: Duration::from_mins(5),
+        event: None,
+        window: Duration::from_mins(10),
+    };
+    let recalled = sidecar.doors[1].forget_since(&asks[0].source, &lately).await;
+    let expected = Recalled {
+        deliverable: 500,
+        complete: true,
+    };
+    assert_eq!(recalled, Ok(expected));
+    assert_eq!(sidecar.replays.remembered(), 0);
+    for ask in &asks {
+        let claim = sidecar.granted(&again(ask)).await;
+        assert_eq!(claim.attempt(), 2);
+        claim.release().await;
+    }
+    assert_eq!(held.settle(&a(), &a()).await, Settled::Done);
 }
 
 #[test]

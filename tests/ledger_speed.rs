@@ -113,6 +113,7 @@ fn ask(number: u64) -> Ask {
         open: Duration::from_hours(1),
         keep: Duration::from_hours(24),
         source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+        event: None,
         id: None,
         mac: Some(MacDigest::of(&number.to_le_bytes())),
     }

@@ -9,7 +9,7 @@ use super::{
     recent::{self, Filter},
     tail,
 };
-use crate::event::SourceName;
+use crate::event::{Glob, SourceName};
 use bytes::BytesMut;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -158,41 +158,86 @@ async fn read(mut body: Incoming) -> Result<Bytes, Refusal> {
     Ok(whole.freeze())
 }
 
-/// The body of `POST /api/v1/sources/NAME/forget`.
+/// The body of `POST /api/v1/sources/NAME/forget`: one delivery, or what was delivered lately.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Forget {
-    delivery: String,
+    delivery: Option<String>,
+    /// `10m`, `1h 30m`.
+    since: Option<String>,
+    /// A glob, as `events` of the configuration has it.
+    event: Option<String>,
 }
 
+const FORGET_BODY: &str =
+    "the body must be {\"delivery\": \"…\"} or {\"since\": \"10m\", \"event\": \"…\"}, the event being optional";
+
 async fn forget(name: &str, body: &Bytes, control: &dyn Control) -> Result<Answer, Refusal> {
-    let no_source = || Refusal::new(StatusCode::NOT_FOUND, "no source has this name");
+    let bad = |error: &str| Refusal::new(StatusCode::BAD_REQUEST, format!("{FORGET_BODY}{error}"));
     let source = SourceName::parse(name).map_err(|_| no_source())?;
-    let wish: Forget = serde_json::from_slice(body).map_err(|error| {
-        let text = format!("the body must be {{\"delivery\": \"…\"}}: {error}");
-        Refusal::new(StatusCode::BAD_REQUEST, text)
-    })?;
-    match control.forget(&source, &wish.delivery).await {
+    let wish: Forget = serde_json::from_slice(body).map_err(|error| bad(&format!(": {error}")))?;
+    match (wish.delivery, wish.since) {
+        (Some(delivery), None) if wish.event.is_none() => forget_one(&source, &delivery, control).await,
+        (None, Some(since)) => forget_since(&source, &since, wish.event, control).await,
+        _ => Err(bad("")),
+    }
+}
+
+async fn forget_since(
+    source: &SourceName,
+    since: &str,
+    event: Option<String>,
+    control: &dyn Control,
+) -> Result<Answer, Refusal> {
+    let within = since.parse::<jiff::SignedDuration>().ok();
+    let within = within.and_then(|within| Duration::try_from(within).ok());
+    let Some(within) = within.filter(|within| !within.is_zero()) else {
+        let text = format!("`{since}` is not a time such as 90s, 10m or 2h");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+    };
+    let glob = event.clone().map(Glob::new);
+    let recalled = control.forget_since(source, within, glob).await.map_err(refusal)?;
+    Ok(answer::json(
+        StatusCode::OK,
+        json!({
+            "source": source.as_str(),
+            "since": since,
+            "event": event,
+            "forgotten": recalled.deliverable,
+            "complete": recalled.complete,
+        }),
+    ))
+}
+
+async fn forget_one(source: &SourceName, delivery: &str, control: &dyn Control) -> Result<Answer, Refusal> {
+    match control.forget(source, delivery).await {
         Forgotten::Deliverable => Ok(answer::json(
             StatusCode::OK,
-            json!({ "source": source.as_str(), "delivery": wish.delivery, "forgotten": true }),
+            json!({ "source": source.as_str(), "delivery": delivery, "forgotten": true }),
         )),
-        Forgotten::NoSource => Err(no_source()),
-        Forgotten::Unknown => Err(Refusal::new(
+        forgotten => Err(refusal(forgotten)),
+    }
+}
+
+fn no_source() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "no source has this name")
+}
+
+fn refusal(forgotten: Forgotten) -> Refusal {
+    match forgotten {
+        Forgotten::Deliverable | Forgotten::Unknown => Refusal::new(
             StatusCode::NOT_FOUND,
             "the ledger has no delivered record of this delivery",
-        )),
-        Forgotten::InFlight => Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "this delivery is in flight: wait for its end",
-        )),
-        Forgotten::NoLedger => Err(Refusal::new(
+        ),
+        Forgotten::NoSource => no_source(),
+        Forgotten::InFlight => Refusal::new(StatusCode::CONFLICT, "this delivery is in flight: wait for its end"),
+        Forgotten::NoLedger => Refusal::new(
             StatusCode::CONFLICT,
             "this source has no replay ledger, so nothing holds a redelivery back",
-        )),
-        Forgotten::Unavailable(reason) => Err(Refusal::new(
+        ),
+        Forgotten::Unavailable(reason) => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("the ledger cannot be asked: {reason}"),
-        )),
+        ),
     }
 }

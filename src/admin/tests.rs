@@ -97,6 +97,28 @@ impl Control for Sidecar {
         Box::pin(std::future::ready(forgotten))
     }
 
+    fn forget_since<'a>(
+        &'a self,
+        source: &'a SourceName,
+        within: Duration,
+        event: Option<Glob>,
+    ) -> BoxFuture<'a, Result<Recalled, Forgotten>> {
+        let recalled = match (source.as_str(), event.as_ref().map(Glob::as_str)) {
+            ("stripe", Some("invoice.*")) => Ok(Recalled {
+                deliverable: within.as_secs(),
+                complete: false,
+            }),
+            ("stripe", None) => Ok(Recalled {
+                deliverable: 7,
+                complete: true,
+            }),
+            ("stripe", Some(_)) => Err(Forgotten::Unavailable("timeout".to_owned())),
+            ("cron", _) => Err(Forgotten::NoLedger),
+            _ => Err(Forgotten::NoSource),
+        };
+        Box::pin(std::future::ready(recalled))
+    }
+
     fn drain(&self) {
         self.drained.fetch_add(1, Ordering::SeqCst);
     }
@@ -351,6 +373,18 @@ fn forget_tells_what_became_of_it() {
             ("cron", r#"{"delivery": "evt_1"}"#, 409),
             ("nobody", r#"{"delivery": "evt_1"}"#, 404),
             ("No%20Name", r#"{"delivery": "evt_1"}"#, 404),
+            ("stripe", r#"{"since": "10m"}"#, 200),
+            ("stripe", r#"{"since": "10m", "event": "push"}"#, 503),
+            ("cron", r#"{"since": "10m"}"#, 409),
+            ("nobody", r#"{"since": "10m"}"#, 404),
+            ("stripe", r#"{"since": "10"}"#, 400),
+            ("stripe", r#"{"since": "0s"}"#, 400),
+            ("stripe", r#"{"since": "-10m"}"#, 400),
+            ("stripe", r#"{"since": 600}"#, 400),
+            ("stripe", r#"{"since": "10m", "delivery": "evt_1"}"#, 400),
+            ("stripe", r#"{"event": "push", "delivery": "evt_1"}"#, 400),
+            ("stripe", r#"{"event": "push"}"#, 400),
+            ("stripe", "{}", 400),
             ("stripe", "", 400),
             ("stripe", "[]", 400),
             ("stripe", r#"{"delivery": 1}"#, 400),
@@ -362,6 +396,18 @@ fn forget_tells_what_became_of_it() {
             assert_eq!(status, expected, "{source} {body}: {answer}");
             json(&answer);
         }
+        let body = r#"{"since": "1m 30s", "event": "invoice.*"}"#;
+        let (status, answer) = admin.post("/api/v1/sources/stripe/forget", CHANGE, body).await;
+        let document = json(&answer);
+        assert_eq!(
+            (
+                status,
+                &document["forgotten"],
+                &document["complete"],
+                &document["event"]
+            ),
+            (200, &90.into(), &false.into(), &"invoice.*".into())
+        );
     });
 }
 

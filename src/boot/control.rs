@@ -3,8 +3,8 @@
 use super::{Core, operate};
 use crate::{
     admin::{Check, Control, Enrolled, EnrolmentWish, Forgotten, Reloaded, SampleWish, Sampled},
-    event::{DeliveryKey, DestinationName, PathRule, SourceName},
-    replay,
+    event::{DeliveryKey, DestinationName, Glob, PathRule, SourceName},
+    replay::{self, Recalled},
     source::Source,
     telemetry::{Exposition, LedgerOp, Level, Recent},
 };
@@ -121,6 +121,7 @@ impl Control for StatusControl {
                 "kind": if settings.redis.is_some() { "redis" } else { "in_process" },
                 "up": core.replays.up(),
                 "entries": core.replays.entries(),
+                "remembered": core.replays.remembered(),
                 "forgotten": core.replays.evicted(),
                 "clock_skew_ms": core.replays.skew_millis(),
             },
@@ -195,7 +196,7 @@ impl Control for StatusControl {
             let clock = &self.core.shared.observers.clock;
             for key in self.keys(&source, delivery) {
                 let asked = clock.monotonic();
-                let forgotten = self.ledger.forget(&key, WINDOW).await;
+                let forgotten = self.ledger.forget(&source.tag, &key, WINDOW).await;
                 self.core
                     .shared
                     .metrics
@@ -211,6 +212,33 @@ impl Control for StatusControl {
                 }
             }
             Forgotten::Unknown
+        })
+    }
+
+    fn forget_since<'a>(
+        &'a self,
+        source: &'a SourceName,
+        within: Duration,
+        event: Option<Glob>,
+    ) -> BoxFuture<'a, Result<Recalled, Forgotten>> {
+        Box::pin(async move {
+            let source = self.source(source).ok_or(Forgotten::NoSource)?;
+            if source.replay.is_none() {
+                return Err(Forgotten::NoLedger);
+            }
+            let lately = replay::Lately {
+                within,
+                event,
+                window: WINDOW,
+            };
+            let clock = &self.core.shared.observers.clock;
+            let asked = clock.monotonic();
+            let recalled = self.ledger.forget_since(&source.tag, &lately).await;
+            self.core
+                .shared
+                .metrics
+                .ledger(LedgerOp::Forget, clock.monotonic().since(asked));
+            recalled.map_err(|unavailable| Forgotten::Unavailable(unavailable.to_string()))
         })
     }
 

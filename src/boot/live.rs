@@ -32,10 +32,15 @@ pub(super) fn live(
             limiters.insert(source.name.clone(), limiter.clone());
         }
     }
+    let namespace = settings
+        .redis
+        .as_ref()
+        .map(|redis| redis.namespace.clone())
+        .unwrap_or_default();
     let mut sources = Vec::with_capacity(settings.sources.len());
     for configured in &settings.sources {
         let kept = limiters.get(&configured.name);
-        let mut source = source(clock, configured, metrics, kept)?;
+        let mut source = source(clock, configured, &namespace, metrics, kept)?;
         for route in &mut source.routes {
             match destinations.get(&route.destination.name) {
                 Some(known) if *known == route.destination => route.destination = known.clone(),
@@ -51,11 +56,7 @@ pub(super) fn live(
     Ok(Live {
         routes,
         sources,
-        namespace: settings
-            .redis
-            .as_ref()
-            .map(|redis| redis.namespace.clone())
-            .unwrap_or_default(),
+        namespace,
         body_timeout: settings.limits.body_timeout,
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
         places: Places::of(settings.limits.in_flight as u64, settings.destinations.len()),
@@ -65,6 +66,7 @@ pub(super) fn live(
 fn source(
     clock: &Arc<dyn Clock>,
     configured: &SourceSettings,
+    namespace: &str,
     metrics: &Metrics,
     kept: Option<&Arc<SourceLimiter>>,
 ) -> Result<Source, String> {
@@ -93,7 +95,7 @@ fn source(
     Ok(Source {
         name: configured.name.clone(),
         provider_name: ProviderName::parse(&provider.facts().name).map_err(|error| error.to_string())?,
-        tag: SourceTag::of(&configured.name),
+        tag: SourceTag::within(namespace, &configured.name),
         provider,
         keys,
         not_after: configured

@@ -40,12 +40,17 @@ impl Door {
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.ask(&Method::GET, path, Bytes::new())
+        self.ask(&Method::GET, path, Bytes::new(), PATIENCE)
     }
 
     /// A mutation, with the headers that prove it was no page of another site.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
-        self.ask(&Method::POST, path, Bytes::from(body.to_string()))
+        self.post_patiently(path, body, PATIENCE)
+    }
+
+    /// The same with more time for the answer.
+    pub(super) fn post_patiently(&self, path: &str, body: &Value, patience: Duration) -> anyhow::Result<Answer> {
+        self.ask(&Method::POST, path, Bytes::from(body.to_string()), patience)
     }
 
     /// Reads an answer line by line for as long as `take` wants more, without a bound in time. An answer that is no success
@@ -56,13 +61,13 @@ impl Door {
         runtime.block_on(lines(self.address, request, take))
     }
 
-    fn ask(&self, method: &Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+    fn ask(&self, method: &Method, path: &str, body: Bytes, patience: Duration) -> anyhow::Result<Answer> {
         let request = self.request(method, path, body)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asked = async { tokio::time::timeout(PATIENCE, exchange(self.address, request)).await };
+        let asked = async { tokio::time::timeout(patience, exchange(self.address, request)).await };
         match runtime.block_on(asked) {
             Ok(answer) => answer,
-            Err(_) => bail!("no answer within {} s", PATIENCE.as_secs()),
+            Err(_) => bail!("no answer within {} s", patience.as_secs()),
         }
     }
 

@@ -19,11 +19,11 @@ pub(super) struct ForgetArgs {
     /// A captured request of the delivery, as `explain` reads it.
     #[arg(long, value_name = "FILE", conflicts_with = "delivery")]
     request: Option<PathBuf>,
-    /// Not supported yet: all deliveries of this time.
-    #[arg(long, value_name = "DURATION", conflicts_with_all = ["delivery", "request"], hide = true)]
-    since: Option<String>,
-    /// Not supported yet: of these only the ones of this event.
-    #[arg(long, value_name = "EVENT", requires = "since", hide = true)]
+    /// All that was delivered within this time, such as 10m.
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["delivery", "request"])]
+    since: Option<SignedDuration>,
+    /// Of these only the ones of this event; `*` matches any text, and `pull_request` means `pull_request.opened` too.
+    #[arg(long, value_name = "EVENT", requires = "since")]
     event: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -31,6 +31,9 @@ pub(super) struct ForgetArgs {
     #[arg(long, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
 }
+
+/// The sidecar looks at a large ledger for up to a minute.
+const FORGETTING: Duration = Duration::from_secs(75);
 
 #[derive(Args)]
 pub(super) struct DrainArgs {
@@ -72,17 +75,20 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
-    let delivery = match (&args.delivery, &args.request) {
-        (Some(delivery), _) => delivery.clone(),
-        (None, Some(file)) => {
+    let wish = match (&args.delivery, &args.request, args.since) {
+        (Some(delivery), ..) => json!({ "delivery": delivery }),
+        (None, Some(file), _) => {
             let key = load(&args.config).and_then(|loaded| explain::key_of(&loaded.settings, &args.source, file));
             match key {
-                Ok(key) => key.to_text(),
+                Ok(key) => json!({ "delivery": key.to_text() }),
                 Err(exit) => return Ok(exit),
             }
         }
-        (None, None) => {
-            complain("error: `--since` is not supported yet: name a delivery, or a `--request`");
+        (None, None, Some(since)) if since.is_positive() => {
+            json!({ "since": format!("{since:#}"), "event": args.event })
+        }
+        (None, None, _) => {
+            complain("error: `--since` is a time such as 90s, 10m or 2h");
             return Ok(Exit::Usage);
         }
     };
@@ -91,16 +97,15 @@ pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let path = format!("/api/v1/sources/{}/forget", args.source);
-    let answer = match door.post(&path, &json!({"delivery": delivery})) {
+    let answer = match door.post_patiently(&path, &wish, FORGETTING) {
         Ok(answer) => answer,
         Err(error) => return Ok(unreachable(&door, &error)),
     };
     if answer.status.is_success() {
-        say("it may be delivered once more within 10 minutes")?;
-        return Ok(Exit::Fine);
+        return forgotten(args, &answer);
     }
     complain(&format!("error: {}", answer.message()));
-    if answer.status == StatusCode::NOT_FOUND && args.request.is_none() {
+    if answer.status == StatusCode::NOT_FOUND && args.delivery.is_some() {
         // An id that a signature covers together with the body names no ledger key by itself.
         complain("a captured request names its delivery too: `--request FILE`");
     }
@@ -109,6 +114,28 @@ pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
     } else {
         Exit::Finding
     })
+}
+
+/// What a sidecar that was willing has done.
+fn forgotten(args: &ForgetArgs, answer: &local::Answer) -> anyhow::Result<Exit> {
+    if args.since.is_none() {
+        say("every replica lets it through once more, within 10 minutes")?;
+        return Ok(Exit::Fine);
+    }
+    let document: serde_json::Value = serde_json::from_str(&answer.text).context("reading the sidecar's answer")?;
+    let count = document["forgotten"].as_u64().unwrap_or_default();
+    let deliveries = if count == 1 { "delivery" } else { "deliveries" };
+    if count > 0 {
+        say(&format!(
+            "every replica lets {count} {deliveries} through once more, within 10 minutes"
+        ))?;
+    } else {
+        complain("error: the ledger has no such delivery of this time");
+    }
+    if document["complete"] == false {
+        complain("warning: the ledger is so large that not all of it could be looked at: name the deliveries instead");
+    }
+    Ok(if count == 0 { Exit::Finding } else { Exit::Fine })
 }
 
 pub(super) fn drain(args: &DrainArgs) -> anyhow::Result<Exit> {

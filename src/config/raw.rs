@@ -181,7 +181,7 @@ pub(super) struct Limits {
     pub shutdown_grace: Option<DurationText>,
     /// Penalty for failed verifications, per client and source. Default 30/m, burst 30.
     pub failed_verifications: Option<FailedVerifications>,
-    /// Records of the in-process ledger. Default 65536.
+    /// Records of the in-process ledger; with Redis, of what this process remembers of it. Default 65536.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub ledger_entries: Option<u64>,
     /// Worker threads; `auto` is the CPUs that the cgroup grants.

@@ -87,6 +87,11 @@ impl DeliveryKey {
     pub fn to_text(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
     }
+
+    /// Appends [`Self::to_text`].
+    pub fn write_text(&self, to: &mut String) {
+        BASE64URL_NOPAD.encode_append(&self.0, to);
+    }
 }
 
 impl fmt::Debug for DeliveryKey {

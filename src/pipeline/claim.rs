@@ -1,5 +1,8 @@
 //! The replay ledger's word: new, in flight, done; and what done means for this provider.
 
+mod wait;
+
+use self::wait::put_patiently;
 use super::{Worker, authenticate::Authentic, choose::Chosen};
 use crate::{
     event::{DestinationName, Frames, Monotonic},
@@ -49,8 +52,8 @@ struct Case {
     known: bool,
 }
 
-/// How long a delivery that is repeated is known without the ledger. Only its budget is: whether it is still delivered
-/// the ledger alone can say, because another replica may have been told to forget it.
+/// How long a delivery is known as one that is repeated, so that its budget is asked first. Whether it is still delivered
+/// the ledger says, because another replica may have been told to forget it.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// How a single flight ends for those that wait for it.
@@ -131,13 +134,13 @@ async fn lead(
     leader: Leader<Landing>,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
-    match put(worker, case.ask.clone(), &chosen).await {
+    match put_patiently(worker, &case.ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
             let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
             Ok(Claimed { chosen, hold, leader })
         }
-        Ok(Decision::Busy { left }) => Err(in_flight(left)),
+        Ok(Decision::Busy { left }) => Err(landed(leader, in_flight(left))),
         Ok(Decision::Done(seen)) => {
             leader.land(&Landing::SeenBefore);
             let mark = Some(judge(worker, &chosen.authentic, &case, seen, trail)?);
@@ -150,14 +153,20 @@ async fn lead(
                 leader: None,
             })
         }
-        Err(unavailable) => Err(ledger_unavailable(&unavailable)),
+        Err(unavailable) => Err(landed(leader, ledger_unavailable(&unavailable))),
     }
+}
+
+/// Who waits for this attempt gets the same answer.
+fn landed(leader: Leader<Landing>, ending: Ending) -> Ending {
+    leader.land(&Landing::Answer(ending.clone()));
+    ending
 }
 
 /// A joiner whose leader found the delivery done is judged by its own signature and id. Its body is gone: in the rare
 /// case that it is to be forwarded, it is asked to come again.
 async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trail) -> Ending {
-    match put(worker, case.ask.clone(), chosen).await {
+    match put(worker, &case.ask, chosen).await {
         Ok(Decision::Done(seen)) => judge(worker, &chosen.authentic, &case, seen, trail)
             .map_or_else(|ending| ending, |_| in_flight(Duration::from_secs(1))),
         Ok(Decision::Claimed(claim)) => {
@@ -170,10 +179,13 @@ async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trai
 }
 
 /// One question to the ledger, timed.
-async fn put(worker: &Worker, ask: Ask, chosen: &Chosen) -> Result<Decision, Unavailable> {
+async fn put(worker: &Worker, ask: &Ask, chosen: &Chosen) -> Result<Decision, Unavailable> {
     let clock = &worker.shared.observers.clock;
     let asked = clock.monotonic();
-    let decision = worker.replay.claim(ask, chosen.authentic.source.on_outage).await;
+    let decision = worker
+        .replay
+        .claim(ask.clone(), chosen.authentic.source.on_outage)
+        .await;
     worker
         .shared
         .metrics
@@ -249,7 +261,8 @@ fn ask(chosen: &Chosen, policy: ReplayPolicy, trail: &Trail) -> Ask {
         lease: Ask::lease_for(time_for_answer(chosen, trail), *ledger_timeout),
         open: policy.keep,
         keep: policy.keep,
-        source: source.tag,
+        source: source.tag.clone(),
+        event: evidence.events.last().cloned(),
         id: identity.unsigned_id,
         mac: evidence.mac,
     }

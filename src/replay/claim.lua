@@ -1,7 +1,8 @@
--- May this attempt forward?  KEYS[1] record  ARGV owner, lease ms, open ms, id digest or '', MAC digest or ''
+-- May this attempt forward?  KEYS[1] record  ARGV owner, lease ms, open ms
 -- Record: s state P|F|D, f fence, n claims granted, x end of the lease (ms), o owner, i id digest, m MAC digest,
---         w until when a delivered record may be delivered once more (ms), d:<destination> for each that has had it
--- Answer: C fence attempt now_ms destination... | B ms_left | D same_mac same_id attempts
+--         w until when a delivered record may be delivered once more (ms), d:<destination> for each that has had it,
+--         t when it was delivered (ms, a colon, 8 bytes of whose it is), e event
+-- Answer: C fence attempt now_ms destination... | B ms_left | D attempts ms_left id MAC
 local k, call = KEYS[1], redis.call
 local v = call('HMGET', k, 's', 'f', 'n', 'x', 'o', 'i', 'm', 'w')
 local s, f, n = v[1], tonumber(v[2]), tonumber(v[3] or 0)
@@ -10,9 +11,7 @@ local ms, us = t[1] * 1000 + math.floor(t[2] / 1000), t[1] * 1000000 + t[2]
 local lease, open = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 if s == 'D' and not (v[8] and tonumber(v[8]) > ms) then
-  local same_mac = ARGV[5] ~= '' and v[7] == ARGV[5]
-  local same_id = (v[6] or '') == ARGV[4]
-  return {'D', same_mac and 1 or 0, same_id and 1 or 0, n}
+  return {'D', n, call('PTTL', k), v[6] or '', v[7] or ''}
 end
 if s == 'P' and v[5] ~= ARGV[1] then
   local left = tonumber(v[4]) - ms

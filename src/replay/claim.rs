@@ -1,7 +1,7 @@
 //! A granted claim: the right, until its deadline, to forward one delivery, and the duty to say how that ended.
 
 use super::{
-    Ask, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Unavailable,
+    Ask, Delivered, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Unavailable,
     front::Worker,
     redis::{Orphan, Owed, RedisLedger},
 };
@@ -114,12 +114,17 @@ impl Claim {
 
     /// Nothing was forwarded: the next attempt is let through at once and bears the same number.
     pub async fn release(self) {
-        let (key, owner) = (self.witness.ask.key, self.witness.ask.owner);
+        let Ask { key, owner, .. } = self.witness.ask;
         match self.witness.home {
             Home::Redis => {
-                let redis = self.witness.redis();
-                if redis.release(&key, &owner).await.is_err() {
-                    redis.owe(Owed::Release { key, owner, line: None });
+                let (redis, source) = (self.witness.redis(), &self.witness.ask.source);
+                if redis.release(source, &key, &owner).await.is_err() {
+                    redis.owe(Owed::Release {
+                        source: source.clone(),
+                        key,
+                        owner,
+                        line: None,
+                    });
                 }
             }
             Home::InProcess | Home::Local => self.witness.worker.local().release_now(&key, &owner),
@@ -132,6 +137,7 @@ impl Claim {
         let asked = self.witness.worker.now();
         let renewal = Renewal {
             key: self.witness.ask.key,
+            source: self.witness.ask.source.clone(),
             fence: self.witness.grant.fence,
             lease: self.witness.ask.lease,
             open: self.witness.ask.open,
@@ -157,10 +163,18 @@ impl Witness {
 
     async fn report(&self, settlement: Settlement) -> Settled {
         match self.home {
-            Home::Redis => match self.redis().settle(&settlement).await {
-                Ok(settled) => settled,
-                Err(_) => self.remember(settlement),
-            },
+            Home::Redis => {
+                let asked = self.worker.now();
+                match self.redis().report(&settlement).await {
+                    Ok((settled, made)) => {
+                        if made {
+                            self.worker.learn(&self.ask, &self.delivered(), asked);
+                        }
+                        settled
+                    }
+                    Err(_) => self.remember(settlement),
+                }
+            }
             Home::InProcess => self.keep(&settlement),
             Home::Local => {
                 let settled = self.keep(&settlement);
@@ -194,6 +208,16 @@ impl Witness {
         kept.unwrap_or_else(|_| self.judge(settlement))
     }
 
+    /// What Redis has on this delivery once it has called it delivered for this attempt.
+    fn delivered(&self) -> Delivered {
+        Delivered {
+            id: self.ask.id,
+            mac: self.ask.mac,
+            attempts: self.grant.attempt,
+            left: self.ask.keep,
+        }
+    }
+
     /// What the settlement comes to where no ledger can keep it.
     fn judge(&self, settlement: &Settlement) -> Settled {
         let had = |name| settlement.delivered.contains(name) || self.grant.delivered.contains(name);
@@ -207,7 +231,7 @@ impl Witness {
     fn settlement(&self, required: &[DestinationName], delivered: &[DestinationName], last: bool) -> Settlement {
         Settlement {
             key: self.ask.key,
-            source: self.ask.source,
+            source: self.ask.source.clone(),
             fence: self.grant.fence,
             attempt: self.grant.attempt,
             keep: self.ask.keep,
@@ -215,6 +239,8 @@ impl Witness {
             required: required.to_vec(),
             delivered: delivered.to_vec(),
             last,
+            age: Duration::ZERO,
+            event: self.ask.event.clone(),
             id: self.ask.id,
             mac: self.ask.mac,
         }

@@ -1,11 +1,19 @@
 //! One worker's door to the ledger: Redis if there is one and it answers, else what the source's `on_outage` says.
 
 use super::{
-    Ask, Claim, Forgotten, Grant, Ledger, MemoryLedger, OnOutage, RedisLedger, Replays, Seen, Unavailable, Verdict,
-    claim::Home, redis::Orphan,
+    Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays,
+    Seen, Settlement, SourceTag, Unavailable, Verdict,
+    claim::Home,
+    memory::Glance,
+    outage::write_back,
+    redis::{Answer, Orphan, Owed},
 };
-use crate::event::{DeliveryKey, Monotonic};
+use crate::event::{DeliveryKey, DestinationName, Monotonic};
 use std::{sync::Arc, time::Duration};
+
+/// How long a word of Redis that a delivery is done is believed without asking again. `forget` answers after this time,
+/// so that by then every replica asks.
+pub const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Cheap to clone; every worker has its own, made by [`Replays::worker`].
 #[derive(Clone)]
@@ -70,13 +78,40 @@ impl Replay {
         })
     }
 
-    /// Makes a delivered record deliverable once more within `window` (the command line says 10 minutes).
-    pub async fn forget(&self, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
+    /// Makes a delivered record deliverable once more within `window` (the command line says 10 minutes). When it answers,
+    /// no replica calls the delivery done any more from what it remembers, so on Redis it takes [`BELIEVED`] longer. (If
+    /// Redis goes out before the redelivery comes, the replicas that were not asked to forget still remember.)
+    pub async fn forget(
+        &self,
+        source: &SourceTag,
+        key: &DeliveryKey,
+        window: Duration,
+    ) -> Result<Forgotten, Unavailable> {
         let Some(redis) = &self.0.redis else {
             return Ok(self.0.local().forget_now(key, window));
         };
         self.0.hand_over(key).await?;
-        redis.forget(key, window).await
+        let forgotten = redis.forget(source, key, window).await?;
+        if forgotten == Forgotten::Deliverable {
+            self.0.local().unlearn(key);
+            tokio::time::sleep(BELIEVED).await;
+        }
+        Ok(forgotten)
+    }
+
+    /// The same for all that a source delivered lately. On Redis it looks at every key there is, for a minute at most: not
+    /// for a worker's runtime.
+    pub async fn forget_since(&self, source: &SourceTag, lately: &Lately) -> Result<Recalled, Unavailable> {
+        let (local, Some(redis)) = (self.0.local(), &self.0.redis) else {
+            return Ok(self.0.local().forget_since_now(source, lately));
+        };
+        if local.entries() > 0 {
+            write_back(local, redis).await;
+        }
+        let recalled = redis.forget_since(source, lately).await?;
+        local.unlearn_all(source);
+        tokio::time::sleep(BELIEVED).await;
+        Ok(recalled)
     }
 }
 
@@ -107,22 +142,81 @@ impl Worker {
     /// `None`: there is no Redis.
     async fn ask_redis(&self, ask: &Ask) -> Option<Result<Verdict, (Unavailable, Option<Orphan>)>> {
         let redis = self.redis.as_ref()?;
-        // Only during and shortly after an outage: what this process holds or has delivered by itself comes first.
-        if self.local().entries() > 0 {
-            if let Some(left) = self.local().held(ask) {
-                return Some(Ok(Verdict::Busy { left }));
-            }
-            if let Err(unavailable) = self.hand_over(&ask.key).await {
-                return Some(Err((unavailable, None)));
+        let mut remembered = None;
+        if !self.local().is_blank() {
+            match self.local().glance(ask) {
+                Glance::Nothing => {}
+                // During and shortly after an outage: what this process holds or has delivered by itself comes first.
+                Glance::Held(left) => return Some(Ok(Verdict::Busy { left })),
+                Glance::Owed(success) => {
+                    if let Err(unavailable) = self.tell(redis, &success).await {
+                        return Some(Err((unavailable, None)));
+                    }
+                }
+                // While Redis is out its word is left to the source's policy.
+                Glance::Copy { delivered, believed } => {
+                    if believed && redis.store().breaker().is_closed() {
+                        return Some(Ok(Verdict::Done(delivered.seen_by(ask))));
+                    }
+                    remembered = Some(delivered);
+                }
             }
         }
-        let answer = redis.ask(ask).await;
-        Some(answer.map(|answer| {
-            if let Some(skew) = answer.skew {
-                self.shared.note_skew(skew);
+        let asked = self.now();
+        let answer = match redis.ask(ask).await {
+            Ok(answer) => answer,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if let Answer::Granted { skew, .. } = &answer {
+            self.shared.note_skew(*skew);
+        }
+        match (&answer, remembered) {
+            (Answer::Done(delivered), _) => self.learn(ask, delivered, asked),
+            // Had an operator let it through once more, this would not be its first attempt. So Redis has lost it (a
+            // failover, a restart): it is told, and nobody gets it twice.
+            (Answer::Granted { grant, .. }, Some(delivered)) if grant.attempt == 1 => {
+                restore(redis, ask, grant.fence, &delivered).await;
+                return Some(Ok(Verdict::Done(delivered.seen_by(ask))));
             }
-            answer.verdict
-        }))
+            (_, Some(_)) => self.local().unlearn(&ask.key),
+            (_, None) => {}
+        }
+        Some(Ok(answer.verdict(ask)))
+    }
+
+    /// Remembers what Redis calls delivered; `asked`: before it was asked.
+    pub(super) fn learn(&self, ask: &Ask, delivered: &Delivered, asked: Monotonic) {
+        self.local().learn(&ask.source, &ask.key, delivered, asked, BELIEVED);
+    }
+
+    async fn tell(&self, redis: &RedisLedger, success: &Settlement) -> Result<(), Unavailable> {
+        redis.settle(success).await?;
+        self.local().written(&success.key, success.fence);
+        Ok(())
+    }
+}
+
+/// Makes a record that Redis has lost a delivered one again, out of the claim that it has granted instead.
+async fn restore(redis: &RedisLedger, ask: &Ask, fence: u64, delivered: &Delivered) {
+    // Which destinations had it matters no more at D, so any name stands for them.
+    let had = vec![DestinationName::upstream()];
+    let settlement = Settlement {
+        key: ask.key,
+        source: ask.source.clone(),
+        fence,
+        attempt: delivered.attempts,
+        keep: delivered.left,
+        open: delivered.left,
+        required: had.clone(),
+        delivered: had,
+        last: true,
+        age: ask.keep.saturating_sub(delivered.left),
+        event: ask.event.clone(),
+        id: delivered.id,
+        mac: delivered.mac,
+    };
+    if redis.settle(&settlement).await.is_err() {
+        redis.owe(Owed::Settle(Box::new(settlement)));
     }
 }
 
@@ -138,10 +232,14 @@ fn unguarded() -> Verdict {
 mod tests {
     use super::*;
     use crate::{
-        event::{Clock, DestinationName, MacDigest, Nonce, SourceName, TestClock, Timestamp},
-        replay::{Renewed, Settled, SourceTag},
+        event::{Clock, MacDigest, Nonce, SourceName, TestClock, Timestamp},
+        replay::{Renewed, Settled},
     };
     use std::num::NonZeroUsize;
+
+    fn tag() -> SourceTag {
+        SourceTag::of(&SourceName::parse("acme").expect("a name"))
+    }
 
     fn ask(owner: u8, lease: Duration) -> Ask {
         Ask {
@@ -150,7 +248,8 @@ mod tests {
             lease,
             open: Duration::from_hours(1),
             keep: Duration::from_hours(1),
-            source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+            source: tag(),
+            event: None,
             id: None,
             mac: Some(MacDigest::of(b"mac")),
         }
@@ -199,7 +298,7 @@ mod tests {
         assert!(matches!(third, Ok(Decision::Done(seen)) if seen.same_mac && seen.same_id));
 
         let forgotten = doors[0]
-            .forget(&DeliveryKey::from_bytes([1; 32]), Duration::from_mins(10))
+            .forget(&tag(), &DeliveryKey::from_bytes([1; 32]), Duration::from_mins(10))
             .await;
         assert_eq!(forgotten, Ok(Forgotten::Deliverable));
         let claim = granted(&doors[0], ask(5, lease)).await;

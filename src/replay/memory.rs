@@ -3,19 +3,25 @@
 //! Not a cache: an admission policy may refuse or evict a live record, which is a replay hole that nobody sees. Here a
 //! record whose delivery is under way is never given up, and every delivered one that is given up early is counted.
 
+mod copies;
 mod names;
 mod record;
 mod shard;
+mod successes;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::copies::Glance;
 use self::{
-    names::Names,
-    record::{Found, Instant, Record, State},
+    names::{Events, Names},
+    record::{Found, Instant, Lane, Record, State},
     shard::{Id, Shard, Victim},
 };
-use super::{Ask, Forgotten, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Unavailable, Verdict};
-use crate::event::{Clock, DeliveryKey, DestinationName, Nonce};
+use super::{
+    Ask, Forgotten, Grant, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag, Unavailable,
+    Verdict, lately::SLACK,
+};
+use crate::event::{Clock, DeliveryKey, EventName, Nonce};
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -34,9 +40,11 @@ const SHARD_RECORDS: usize = 256;
 pub struct MemoryLedger {
     shards: Box<[Mutex<Shard>]>,
     names: Names,
+    events: Events,
     clock: Arc<dyn Clock>,
     limit: usize,
     records: AtomicUsize,
+    copies: Arc<AtomicUsize>,
     forgotten: AtomicU64,
 }
 
@@ -44,19 +52,25 @@ impl MemoryLedger {
     /// A ledger of at most `entries` records; about 132 bytes each once they exist.
     pub fn new(clock: Arc<dyn Clock>, entries: NonZeroUsize) -> Self {
         let shards = 1 << (entries.get() / SHARD_RECORDS).clamp(1, SHARDS).ilog2();
+        let copies = Arc::default();
         Self {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(&copies))).collect(),
             names: Names::default(),
+            events: Events::default(),
             clock,
             limit: entries.get(),
             records: AtomicUsize::new(0),
+            copies,
             forgotten: AtomicU64::new(0),
         }
     }
 
-    /// Records held now, those among them whose time is over but that nobody has asked for yet.
+    /// Records of its own held now, those among them whose time is over but that nobody has asked for yet. What it only
+    /// remembers of another ledger is not counted.
     pub fn entries(&self) -> usize {
-        self.records.load(Ordering::Relaxed)
+        // Two figures that are not read at one time.
+        let records = self.records.load(Ordering::Relaxed);
+        records.saturating_sub(self.copies.load(Ordering::Relaxed))
     }
 
     /// Delivered records that were given up before their time because the ledger was full.
@@ -75,7 +89,7 @@ impl MemoryLedger {
 
     /// [`Ledger::claim`], at once.
     pub fn claim_now(&self, ask: &Ask) -> Result<Verdict, Unavailable> {
-        self.with_record(&ask.key, ask.source, |shard, id, now| match id {
+        self.with_record(&ask.key, &ask.source, |shard, id, now| match id {
             Some(id) => {
                 let floor = shard.next_fence(now);
                 let found = shard.change(id, |record| record.claim(ask, now, floor));
@@ -91,8 +105,10 @@ impl MemoryLedger {
 
     /// [`Ledger::settle`], at once.
     pub fn settle_now(&self, settlement: &Settlement) -> Result<Settled, Unavailable> {
-        self.with_record(&settlement.key, settlement.source, |shard, id, now| match id {
-            Some(id) => Step::Finished(shard.change(id, |record| record.settle(settlement, now, &self.names))),
+        self.with_record(&settlement.key, &settlement.source, |shard, id, now| match id {
+            Some(id) => {
+                Step::Finished(shard.change(id, |record| record.settle(settlement, now, &self.names, &self.events)))
+            }
             None if settlement.delivered.is_empty() => Step::Finished(Settled::Open),
             None => Step::Insert(Record::lost(settlement, now)),
         })
@@ -110,8 +126,7 @@ impl MemoryLedger {
     pub fn release_now(&self, key: &DeliveryKey, owner: &Nonce) {
         self.existing(key, |shard, id, _| {
             if shard.change(id, |record| record.release(owner)) {
-                shard.remove(id);
-                self.records.fetch_sub(1, Ordering::Relaxed);
+                self.remove(shard, id);
             }
         });
     }
@@ -124,79 +139,34 @@ impl MemoryLedger {
         .unwrap_or(Forgotten::Unknown)
     }
 
-    /// How long another attempt holds a delivery here at most; `None` if none does.
-    pub(super) fn held(&self, ask: &Ask) -> Option<Duration> {
-        self.existing(&ask.key, |shard, id, now| match &shard.record(id).state {
-            State::Held { owner, until } if *owner != ask.owner && *until > now => Some(until.left_at(now)),
-            _ => None,
-        })
-        .flatten()
-    }
-
-    /// What this ledger knows of a delivery's success, as a settlement for another ledger.
-    pub(super) fn success(&self, key: &DeliveryKey) -> Option<Settlement> {
-        self.existing(key, |shard, id, now| self.success_of(shard, id, now))
-            .flatten()
-    }
-
-    /// Up to `limit` successes as settlements for another ledger; records that nobody holds and that know of no success
-    /// are dropped on the way.
-    pub(super) fn successes(&self, limit: usize) -> Vec<Settlement> {
+    /// [`Ledger::forget_since`], at once.
+    pub fn forget_since_now(&self, source: &SourceTag, lately: &Lately) -> Recalled {
         let now = self.now();
-        let mut found = Vec::new();
+        let (earliest, through) = (now.minus(lately.within), now.plus(lately.window).minus(SLACK));
+        let mut deliverable = 0;
         for shard in &self.shards {
             let mut shard = lock(shard);
-            for id in shard.ids() {
-                if found.len() == limit {
-                    return found;
-                }
-                match self.success_of(&shard, id, now) {
-                    Some(settlement) => found.push(settlement),
-                    None if !matches!(shard.record(id).state, State::Held { .. }) => {
-                        shard.remove(id);
-                        self.records.fetch_sub(1, Ordering::Relaxed);
+            for id in shard.lane(source, Lane::Delivered) {
+                let record = shard.record(id);
+                let meant = match &record.state {
+                    State::Done {
+                        at, event, again_until, ..
+                    } if *at >= earliest && record.expires > now && *again_until < through => {
+                        !lately.asks_for_events()
+                            || lately.means(self.events.name(*event).as_ref().map(EventName::as_str))
                     }
-                    None => {}
+                    _ => false,
+                };
+                if meant {
+                    shard.change(id, |record| record.forget(now, lately.window));
+                    deliverable += 1;
                 }
             }
         }
-        found
-    }
-
-    /// Another ledger has taken this success over: drops its record unless something newer has happened to it.
-    pub(super) fn written(&self, key: &DeliveryKey, fence: u64) {
-        self.existing(key, |shard, id, _| {
-            let record = shard.record(id);
-            if record.fence == fence && !matches!(record.state, State::Held { .. }) {
-                shard.remove(id);
-                self.records.fetch_sub(1, Ordering::Relaxed);
-            }
-        });
-    }
-
-    fn success_of(&self, shard: &Shard, id: Id, now: Instant) -> Option<Settlement> {
-        let record = shard.record(id);
-        let (delivered, id_digest, mac, done) = match &record.state {
-            _ if record.expires <= now => return None,
-            // Which destinations had it matters no more at D, so any name stands for them.
-            State::Done { id, mac, .. } => (vec![DestinationName::upstream()], *id, *mac, true),
-            State::Free if !record.noted.is_empty() => (self.names.list(&record.noted), None, None, false),
-            State::Free | State::Held { .. } => return None,
-        };
-        let left = record.expires.left_at(now);
-        Some(Settlement {
-            key: shard.key(id),
-            source: record.source,
-            fence: record.fence,
-            attempt: record.attempts,
-            keep: left,
-            open: left,
-            required: if done { delivered.clone() } else { Vec::new() },
-            delivered,
-            last: true,
-            id: id_digest,
-            mac,
-        })
+        Recalled {
+            deliverable,
+            complete: true,
+        }
     }
 
     fn grant(&self, record: &Record) -> Grant {
@@ -225,10 +195,22 @@ impl MemoryLedger {
     fn existing<T>(&self, key: &DeliveryKey, act: impl FnOnce(&mut Shard, Id, Instant) -> T) -> Option<T> {
         let now = self.now();
         let mut shard = lock(&self.shards[self.shard(key)]);
+        let id = self.find(&mut shard, key, now);
+        id.map(|id| act(&mut shard, id, now))
+    }
+
+    fn find(&self, shard: &mut Shard, key: &DeliveryKey, now: Instant) -> Option<Id> {
         let mut gone = 0;
         let id = shard.find(key, now, &mut gone);
-        self.records.fetch_sub(gone, Ordering::Relaxed);
-        id.map(|id| act(&mut shard, id, now))
+        if gone > 0 {
+            self.records.fetch_sub(gone, Ordering::Relaxed);
+        }
+        id
+    }
+
+    fn remove(&self, shard: &mut Shard, id: Id) {
+        shard.remove(id);
+        self.records.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Runs `step` on the record of a key; if it wants a record that is not there, makes room, inserts it and runs `step`
@@ -236,7 +218,7 @@ impl MemoryLedger {
     fn with_record<T>(
         &self,
         key: &DeliveryKey,
-        source: super::SourceTag,
+        source: &SourceTag,
         step: impl Fn(&mut Shard, Option<Id>, Instant) -> Step<T>,
     ) -> Result<T, Unavailable> {
         let now = self.now();
@@ -244,9 +226,7 @@ impl MemoryLedger {
         let mut shard = lock(&self.shards[home]);
         let mut room = false;
         loop {
-            let mut gone = 0;
-            let id = shard.find(key, now, &mut gone);
-            self.records.fetch_sub(gone, Ordering::Relaxed);
+            let id = self.find(&mut shard, key, now);
             match step(&mut shard, id, now) {
                 Step::Finished(result) => {
                     if room {
@@ -256,7 +236,7 @@ impl MemoryLedger {
                     return Ok(result);
                 }
                 Step::Insert(record) if room || self.reserve() || self.make_room(&mut shard, source, now) => {
-                    shard.insert(*key, record);
+                    shard.insert(*key, record, source);
                     room = false;
                 }
                 // Nothing to give up in this shard: look into the others, one lock at a time.
@@ -286,8 +266,8 @@ impl MemoryLedger {
     }
 
     /// Gives a record up and keeps its place.
-    fn make_room(&self, shard: &mut MutexGuard<'_, Shard>, source: super::SourceTag, now: Instant) -> bool {
-        let victim = shard.evict(source, now);
+    fn make_room(&self, shard: &mut MutexGuard<'_, Shard>, source: &SourceTag, now: Instant) -> bool {
+        let victim = shard.evict(source, now, false);
         if victim == Some(Victim::Delivered) {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
@@ -318,12 +298,16 @@ impl Ledger for MemoryLedger {
         Ok(self.renew_now(renewal))
     }
 
-    async fn release(&self, key: &DeliveryKey, owner: &Nonce) -> Result<(), Unavailable> {
+    async fn release(&self, _: &SourceTag, key: &DeliveryKey, owner: &Nonce) -> Result<(), Unavailable> {
         self.release_now(key, owner);
         Ok(())
     }
 
-    async fn forget(&self, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
+    async fn forget(&self, _: &SourceTag, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
         Ok(self.forget_now(key, window))
+    }
+
+    async fn forget_since(&self, source: &SourceTag, lately: &Lately) -> Result<Recalled, Unavailable> {
+        Ok(self.forget_since_now(source, lately))
     }
 }

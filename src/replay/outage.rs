@@ -113,9 +113,16 @@ impl Replays {
             .is_none_or(|remote| remote.store.breaker().is_closed())
     }
 
-    /// `hookward_ledger_entries`: records in this process.
+    /// `hookward_ledger_entries`: records of this process's own. With Redis: what it does not know yet, so nothing where
+    /// there is no outage.
     pub fn entries(&self) -> usize {
         self.local.entries()
+    }
+
+    /// Deliveries that Redis calls delivered and this process remembers: a share of `ledger_entries` that its own records
+    /// take back as they need it.
+    pub fn remembered(&self) -> usize {
+        self.local.copies()
     }
 
     /// Delivered records of the in-process ledger that were forgotten early because it was full.
@@ -183,14 +190,17 @@ async fn sweep(local: &MemoryLedger) {
 
 /// Returns when Redis is out, found by requests or, where there are none, by asking. While it is there it is told the
 /// successes that no outage explains: one settlement timed out, and the breaker stayed closed.
-async fn lost(local: &MemoryLedger, redis: &RedisLedger) {
+async fn lost(shared: &Replays, redis: &RedisLedger) {
     let asking = async {
         loop {
-            let pause = if redis.heartbeat().await.is_ok() {
-                write_back(local, redis).await;
-                HEARTBEAT
-            } else {
-                PROBE
+            let pause = match redis.heartbeat().await {
+                Ok(ahead) => {
+                    // A clock that is far off makes everything stale, and then no claim would ever tell.
+                    shared.note_skew(ahead);
+                    write_back(&shared.local, redis).await;
+                    HEARTBEAT
+                }
+                Err(_) => PROBE,
             };
             sleep(pause).await;
         }
@@ -205,14 +215,17 @@ async fn lost(local: &MemoryLedger, redis: &RedisLedger) {
 async fn watch(shared: &Replays, redis: &RedisLedger) {
     let breaker = redis.store().breaker();
     loop {
-        lost(&shared.local, redis).await;
+        lost(shared, redis).await;
         let mut ticks = interval(PROBE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = false;
         loop {
             ticks.tick().await;
             match redis.probe().await {
-                Ok(()) => break,
+                Ok(ahead) => {
+                    shared.note_skew(ahead);
+                    break;
+                }
                 Err(Unavailable { reason }) if !told => {
                     tracing::warn!(%reason, "Redis does not answer: on_outage decides");
                     told = true;
@@ -229,7 +242,7 @@ async fn watch(shared: &Replays, redis: &RedisLedger) {
 }
 
 /// Tells Redis of every success that only this process knows. What fails stays for the next time.
-async fn write_back(local: &MemoryLedger, redis: &RedisLedger) {
+pub(super) async fn write_back(local: &MemoryLedger, redis: &RedisLedger) {
     loop {
         let successes = local.successes(BATCH);
         let written = future::join_all(successes.iter().map(|success| write(local, redis, success))).await;

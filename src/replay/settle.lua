@@ -1,12 +1,14 @@
 -- What became of an attempt.  KEYS[1] record  ARGV fence, attempt, keep ms, open ms, last 0|1, id digest or '',
--- MAC digest or '', number of required destinations, these, then the destinations that answered 2xx
--- Answer: D delivered | O open | F another attempt holds it (successes are noted all the same)
+-- MAC digest or '', 8 bytes of whose it is, how long ago (ms), event or '', number of required destinations, these, then
+-- the destinations that answered 2xx
+-- Answer: D delivered | A delivered already, by another | O open | F another attempt holds it (successes are noted all
+-- the same)
 local k, call = KEYS[1], redis.call
-local v = call('HMGET', k, 's', 'f')
+local v = call('HMGET', k, 's', 'f', 'n')
 local s = v[1]
-if s == 'D' then return 'D' end
-local required = tonumber(ARGV[8])
-local successes = 9 + required
+if s == 'D' then return 'A' end
+local required = tonumber(ARGV[11])
+local successes = 12 + required
 local succeeded = successes <= #ARGV
 local now = {}
 for i = successes, #ARGV do now[ARGV[i]] = true end
@@ -14,16 +16,27 @@ for i = successes, #ARGV do now[ARGV[i]] = true end
 -- Success is absorbing: it counts whoever holds the delivery by now, and if the record was lost in between (failover,
 -- eviction) it makes one. Who had it matters no more at D.
 local all = required > 0
-for i = 9, 8 + required do
+for i = 12, 11 + required do
   if not now[ARGV[i]] and call('HEXISTS', k, 'd:' .. ARGV[i]) == 0 then all = false; break end
 end
 if all then
+  local t = call('TIME')
+  local ms = t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[9]
+  local new = {'s', 'D', 't', string.format('%.0f', ms) .. ':' .. ARGV[8]}
+  local function add(field, value)
+    if value ~= '' then new[#new + 1] = field; new[#new + 1] = value end
+  end
+  add('i', ARGV[6])
+  add('m', ARGV[7])
+  add('e', ARGV[10])
   if s then
-    call('HSET', k, 's', 'D', 'i', ARGV[6], 'm', ARGV[7])
     call('HDEL', k, 'x', 'o')
   else
-    call('HSET', k, 's', 'D', 'f', ARGV[1], 'n', ARGV[2], 'i', ARGV[6], 'm', ARGV[7])
+    add('f', ARGV[1])
   end
+  -- Fewer only if it was lost in between.
+  if tonumber(v[3] or 0) < tonumber(ARGV[2]) then add('n', ARGV[2]) end
+  call('HSET', k, unpack(new))
   call('PEXPIRE', k, ARGV[3])
   return 'D'
 end

@@ -136,7 +136,11 @@ impl Metrics {
             connections: one(&mut r, "connections", "Open connections on the webhook port"),
             buffered_bytes: one(&mut r, "buffered_bytes", "Bytes of all request bodies in memory"),
             ledger_up: one(&mut r, "ledger_up", "1 while the replay ledger answers"),
-            ledger_entries: one(&mut r, "ledger_entries", "Records in the in-process replay ledger"),
+            ledger_entries: one(
+                &mut r,
+                "ledger_entries",
+                "Records in the in-process replay ledger; with Redis, what it does not know yet",
+            ),
             ledger_forgotten: one(
                 &mut r,
                 "ledger_forgotten",

@@ -57,7 +57,7 @@ fn all_is_well_with_an_app_and_a_redis_that_keeps_what_it_is_told() {
         "maxmemory-policy noeviction",
         "persistence: appendonly",
         "√ clock     Redis's clock is ",
-        "records of 213 B kept 3 d: ",
+        "records of 256 B kept 3 d: ",
         &format!("√ upstream  {} accepts connections", url.trim_start_matches("http://")),
         "√ memory ",
     ] {

@@ -58,7 +58,7 @@ fn a_rotation_that_went_wrong_fails_no_probe() {
 }
 
 #[test]
-fn forget_wants_a_delivery_or_a_request() {
+fn forget_wants_a_delivery_a_request_or_a_time() {
     let folder = Folder::with_sources(
         "  hook: {provider: github, path: /hook, secrets: [{env: SECRET}]}\n  \
          plain: {provider: none, path: /plain, allow_unverified: true}\n",
@@ -68,9 +68,20 @@ fn forget_wants_a_delivery_or_a_request() {
     folder
         .run(&["forget", "hook", "one", "--request", "request"])
         .complains(2, "cannot be used");
+    for wish in [
+        &["--since", "5m", "one"][..],
+        &["--since", "5m", "--request", "request"],
+        &["--since", "five"],
+        &["--since", "0s"],
+        &["--event", "push"],
+    ] {
+        folder
+            .run(&[&["forget", "hook"], wish].concat())
+            .complains(2, "error: ");
+    }
     folder
-        .run(&["forget", "hook", "--since", "5m"])
-        .complains(2, "not supported yet");
+        .run(&["forget", "hook", "--since", "5m", "--admin", "127.0.0.1:1"])
+        .complains(69, "no sidecar answers");
     folder
         .run(&["forget", "hoook", "--request", "request"])
         .complains(2, "did you mean `hook`?");

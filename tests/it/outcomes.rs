@@ -168,6 +168,44 @@ fn conflict() {
     assert_eq!(app.seen().len(), 1);
 }
 
+/// Judged earlier it would let a second hook, or whoever captured a request, block the honest one.
+#[test]
+fn there_is_no_conflict_before_it_is_delivered() {
+    let (app, sidecar) = stand();
+    app.script([Script::status(500)]);
+    let attempt = |id| sidecar.send(&signed::github("/github", id, b"{}"));
+    assert_eq!(attempt("d-1").outcome(), "upstream_failed");
+    assert_eq!(
+        attempt("d-2").outcome(),
+        "delivered",
+        "at a failed one another id goes on"
+    );
+    // The id of the delivered attempt is the one that counts.
+    assert_eq!(attempt("d-2").outcome(), "duplicate");
+    assert_eq!(attempt("d-1").outcome(), "conflict");
+    // At one under way it joins.
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script([Script::status(200).behind(&open)]);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| sidecar.send(&signed::github("/github", "d-3", b"[]")));
+        app.wait_for(3);
+        let second = scope.spawn(|| sidecar.send(&signed::github("/github", "d-4", b"[]")));
+        while sidecar.metric("hookward_in_flight") < 2.0 {
+            std::thread::yield_now();
+        }
+        open.send_replace(true);
+        assert_eq!(first.join().expect("no panic").outcome(), "delivered");
+        // It was on its way before the first one was answered, or it came right after.
+        let second = second.join().expect("no panic");
+        assert!(
+            ["delivered", "conflict"].contains(&second.outcome()),
+            "{}",
+            second.outcome()
+        );
+    });
+    assert_eq!(app.seen().len(), 3);
+}
+
 #[test]
 fn an_honest_repeat_is_no_conflict() {
     let (app, sidecar) = stand();

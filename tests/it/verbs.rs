@@ -1,9 +1,12 @@
 //! The verbs that talk to a running sidecar, by its configuration or by an address alone.
 
-use super::support::{
-    App, Folder, Process, Script, hookward,
-    process::{config, text},
-    signed,
+use super::{
+    redis::RedisServer,
+    support::{
+        App, Folder, Process, Request, Script, hookward,
+        process::{config, text},
+        signed, wait_until,
+    },
 };
 
 /// Both ways to find a running sidecar: the configuration, and an address alone.
@@ -91,4 +94,70 @@ fn a_delivery_in_flight_is_not_forgotten() {
         open.send_replace(true);
         assert_eq!(first.join().expect("no panic").outcome(), "delivered");
     });
+}
+
+/// In this process and over every replica on Redis: what was delivered lately, of one event or of all, goes through once.
+#[test]
+fn what_was_delivered_lately_is_let_through_once_more_by_every_replica() {
+    for on_redis in [false, true] {
+        let (app, folder, redis) = (App::start(), Folder::new(), RedisServer::start());
+        let yaml = if on_redis {
+            let url = redis.url();
+            format!(
+                "{}redis: {{url: \"{url}\", namespace: test, timeout: 2s}}\n",
+                config(&app)
+            )
+        } else {
+            config(&app)
+        };
+        let file = folder.write("hookward.yaml", &yaml);
+        let replicas: Vec<Process> = (0..if on_redis { 2 } else { 1 }).map(|_| Process::run(&file)).collect();
+        let (first, last) = (&replicas[0], replicas.last().expect("one at least"));
+        let events = ["push", "pull_request", "pull_request"];
+        let requests: Vec<Request> = events
+            .iter()
+            .zip(["{}", r#"{"action":"opened"}"#, r#"{"action":"closed"}"#])
+            .enumerate()
+            .map(|(n, (event, body))| signed::github_event("/github", event, &format!("d-{n}"), body.as_bytes()))
+            .collect();
+        let outcomes = |process: &Process| -> Vec<String> {
+            let outcome = |request: &Request| {
+                let mut outcome = String::new();
+                // A delivery may be repeated five times a second.
+                wait_until("its budget lets it through", || {
+                    request.send(process.webhooks).outcome().clone_into(&mut outcome);
+                    outcome != "rate_limited"
+                });
+                outcome
+            };
+            requests.iter().map(outcome).collect()
+        };
+        let forget = |wish: &[&str]| {
+            let admin = first.admin.to_string();
+            let output = hookward(&[&["forget", "github"], wish, &["--admin", &admin]].concat());
+            let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+            (output.status.code().expect("an exit code"), said)
+        };
+        assert_eq!(outcomes(first), ["delivered"; 3]);
+        assert_eq!(outcomes(last), ["duplicate"; 3]);
+        let (code, said) = forget(&["--since", "10m", "--event", "pull_request.*"]);
+        assert!(code == 0 && said.contains("2 deliveries"), "{code}: {said}");
+        assert_eq!(outcomes(last), ["duplicate", "delivered", "delivered"]);
+        assert_eq!(outcomes(first), ["duplicate"; 3], "once");
+        let (code, said) = forget(&["--since", "10m"]);
+        assert!(code == 0 && said.contains("3 deliveries"), "{code}: {said}");
+        assert_eq!(outcomes(last), ["delivered"; 3]);
+        assert_eq!(outcomes(first), ["duplicate"; 3]);
+        assert_eq!(app.seen().len(), 3 + 2 + 3);
+        for (wish, expected) in [
+            (&["--since", "10m", "--event", "issues"][..], 1),
+            (&["--since", "ten minutes"], 2),
+            (&["--since", "0s"], 2),
+            (&["--event", "push"], 2),
+            (&["--since", "10m", "d-1"], 2),
+        ] {
+            let (code, said) = forget(wish);
+            assert_eq!(code, expected, "{wish:?}: {said}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What every ledger must do, whatever keeps its records: one suite, run against each.
 
 use hookward::{
-    event::{DeliveryKey, DestinationName, IdDigest, MacDigest, Nonce, SourceName},
-    replay::{Ask, Forgotten, Grant, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Verdict},
+    event::{DeliveryKey, DestinationName, EventName, Glob, IdDigest, MacDigest, Nonce, SourceName},
+    replay::{Ask, Forgotten, Grant, Lately, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Verdict},
 };
 use std::{
     future::Future,
@@ -23,6 +23,11 @@ const LONG: Duration = Duration::from_mins(1);
 /// Short enough to let it run out.
 const SHORT: Duration = Duration::from_millis(120);
 const OVER: Duration = Duration::from_millis(150);
+/// How long something counts as new where nothing between two steps may take as long, and when it does not any more.
+const RECENT: Duration = Duration::from_millis(1500);
+const PAST: Duration = Duration::from_millis(1600);
+/// After this a wish to forget is no part of one before it.
+const LONG_AGO: Duration = Duration::from_millis(300);
 
 /// Runs the whole suite; returns how many cases that were.
 pub async fn run(stage: &impl Stage) -> usize {
@@ -56,6 +61,9 @@ pub async fn run(stage: &impl Stage) -> usize {
         a_forgotten_delivery_is_let_through_once,
         forgetting_has_a_window,
         what_is_in_flight_or_not_delivered_is_not_forgotten,
+        what_was_delivered_lately_is_let_through_once,
+        what_was_delivered_lately_is_found_by_event,
+        other_sources_and_namespaces_are_not_let_through,
         of_many_attempts_at_once_one_is_granted,
     );
     cases
@@ -74,6 +82,7 @@ impl Attempt {
             open: LONG,
             keep: LONG,
             source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+            event: None,
             id: Some(IdDigest::of(b"id 1")),
             mac: Some(MacDigest::of(b"mac 1")),
         })
@@ -84,6 +93,10 @@ impl Attempt {
             owner: nonce(),
             ..self.0.clone()
         })
+    }
+
+    fn of(self, source: &SourceTag) -> Self {
+        self.with(|ask| ask.source = source.clone())
     }
 
     fn with(mut self, change: impl FnOnce(&mut Ask)) -> Self {
@@ -114,10 +127,15 @@ impl Attempt {
         delivered: &[&str],
         last: bool,
     ) -> Settled {
+        let settlement = self.settlement(grant, required, delivered, last);
+        stage.ledger().settle(&settlement).await.expect("the ledger answers")
+    }
+
+    fn settlement(&self, grant: &Grant, required: &[&str], delivered: &[&str], last: bool) -> Settlement {
         let ask = &self.0;
-        let settlement = Settlement {
+        Settlement {
             key: ask.key,
-            source: ask.source,
+            source: ask.source.clone(),
             fence: grant.fence,
             attempt: grant.attempt,
             keep: ask.keep,
@@ -125,24 +143,32 @@ impl Attempt {
             required: names(required),
             delivered: names(delivered),
             last,
+            age: Duration::ZERO,
+            event: ask.event.clone(),
             id: ask.id,
             mac: ask.mac,
-        };
-        stage.ledger().settle(&settlement).await.expect("the ledger answers")
+        }
     }
 
     async fn release(&self, stage: &impl Stage) {
         stage
             .ledger()
-            .release(&self.0.key, &self.0.owner)
+            .release(&self.0.source, &self.0.key, &self.0.owner)
             .await
             .expect("the ledger answers");
     }
 
     async fn renew(&self, stage: &impl Stage, grant: &Grant) -> Renewed {
-        let Ask { key, lease, open, .. } = self.0;
+        let Ask {
+            key,
+            lease,
+            open,
+            ref source,
+            ..
+        } = self.0;
         let renewal = Renewal {
             key,
+            source: source.clone(),
             fence: grant.fence,
             lease,
             open,
@@ -153,7 +179,7 @@ impl Attempt {
     async fn forget(&self, stage: &impl Stage, window: Duration) -> Forgotten {
         stage
             .ledger()
-            .forget(&self.0.key, window)
+            .forget(&self.0.source, &self.0.key, window)
             .await
             .expect("the ledger answers")
     }
@@ -416,6 +442,16 @@ async fn a_lost_record_is_made_anew_by_its_settlement(stage: &impl Stage) {
         })
     );
 
+    // One that has begun anew meanwhile counts on from where it was.
+    let anew = Attempt::new();
+    anew.claim(stage).await;
+    assert_eq!(anew.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    let verdict = anew.again().ask(stage).await;
+    assert!(
+        matches!(verdict, Verdict::Done(Seen { attempts: 3, .. })),
+        "{verdict:?}"
+    );
+
     let half = Attempt::new();
     assert_eq!(half.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
     let next = half.again().claim(stage).await;
@@ -540,6 +576,97 @@ async fn what_is_in_flight_or_not_delivered_is_not_forgotten(stage: &impl Stage)
     assert_eq!(first.again().claim(stage).await.attempt, 2);
 }
 
+async fn what_was_delivered_lately_is_let_through_once(stage: &impl Stage) {
+    let source = fresh_source("");
+    let attempts: Vec<Attempt> = (0..4).map(|_| Attempt::new().of(&source)).collect();
+    let [old, recent, failed, held] = &attempts[..] else {
+        panic!("four")
+    };
+    old.delivered(stage).await;
+    stage.pass(PAST).await;
+    let before = recent.delivered(stage).await;
+    let grant = failed.claim(stage).await;
+    failed.settle(stage, &grant, &["a"], &[]).await;
+    held.claim(stage).await;
+    assert_eq!(forget_since(stage, &source, RECENT, None).await, 1);
+    assert!(matches!(old.again().ask(stage).await, Verdict::Done(_)));
+    assert!(matches!(held.again().ask(stage).await, Verdict::Busy { .. }));
+    assert_eq!(failed.again().claim(stage).await.attempt, 2);
+    let again = recent.again();
+    let grant = again.claim(stage).await;
+    assert!(grant.attempt == 2 && grant.fence > before.fence);
+    assert_eq!(again.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    assert!(matches!(recent.again().ask(stage).await, Verdict::Done(_)));
+    // One whose success was told later counts from when it was delivered.
+    let late = Attempt::new().of(&source);
+    let grant = late.claim(stage).await;
+    let settlement = Settlement {
+        age: LONG / 2,
+        ..late.settlement(&grant, &["a"], &["a"], true)
+    };
+    assert_eq!(stage.ledger().settle(&settlement).await, Ok(Settled::Done));
+    stage.pass(PAST).await;
+    assert_eq!(forget_since(stage, &source, RECENT, None).await, 0);
+    assert!(matches!(late.again().ask(stage).await, Verdict::Done(_)));
+    assert_eq!(forget_since(stage, &source, LONG, None).await, 3);
+}
+
+async fn what_was_delivered_lately_is_found_by_event(stage: &impl Stage) {
+    let source = fresh_source("");
+    let long = "x".repeat(65);
+    let events = [
+        Some("pull_request.opened"),
+        Some("pull_request.closed"),
+        Some("push"),
+        Some(&long),
+        None,
+    ];
+    let mut attempts = Vec::new();
+    for event in events {
+        let event = event.map(|event| EventName::parse(event).expect("an event"));
+        let attempt = Attempt::new().of(&source).with(|ask| ask.event = event);
+        attempt.delivered(stage).await;
+        attempts.push(attempt);
+    }
+    for (event, count) in [("issues", 0), ("pull_request.opened", 1), ("*sh", 1)] {
+        assert_eq!(forget_since(stage, &source, LONG, Some(event)).await, count, "{event}");
+    }
+    for (attempt, through) in attempts.iter().zip([true, false, true, false, false]) {
+        let claimed = matches!(attempt.again().ask(stage).await, Verdict::Claimed(_));
+        assert_eq!(claimed, through);
+    }
+    // Those that are claimed now are under way. The first part alone means all that refine it.
+    assert_eq!(forget_since(stage, &source, LONG, Some("pull_request")).await, 1);
+    assert_eq!(
+        forget_since(stage, &source, LONG, Some("*")).await,
+        0,
+        "too long a name is not kept"
+    );
+    stage.pass(LONG_AGO).await;
+    assert_eq!(forget_since(stage, &source, LONG, None).await, 3);
+}
+
+async fn other_sources_and_namespaces_are_not_let_through(stage: &impl Stage) {
+    let source = fresh_source("");
+    // Its name begins alike, and in another namespace it is even the same.
+    let longer = SourceName::parse(&format!("{}-2", source.name())).expect("a name");
+    let others = [
+        SourceTag::of(&longer),
+        SourceTag::within("staging", source.name()),
+        fresh_source(""),
+    ];
+    let mut attempts = Vec::new();
+    for source in &others {
+        let attempt = Attempt::new().of(source);
+        attempt.delivered(stage).await;
+        attempts.push(attempt);
+    }
+    assert_eq!(forget_since(stage, &source, LONG, None).await, 0);
+    for attempt in attempts {
+        assert!(matches!(attempt.again().ask(stage).await, Verdict::Done(_)));
+    }
+}
+
 async fn of_many_attempts_at_once_one_is_granted(stage: &impl Stage) {
     for _ in 0..20 {
         let first = Attempt::new();
@@ -551,6 +678,25 @@ async fn of_many_attempts_at_once_one_is_granted(stage: &impl Stage) {
             .count();
         assert_eq!(granted, 1, "{verdicts:?}");
     }
+}
+
+async fn forget_since(stage: &impl Stage, source: &SourceTag, within: Duration, event: Option<&str>) -> u64 {
+    let lately = Lately {
+        within,
+        event: event.map(Glob::new),
+        window: LONG,
+    };
+    let recalled = stage.ledger().forget_since(source, &lately).await;
+    let recalled = recalled.expect("the ledger answers");
+    assert!(recalled.complete);
+    recalled.deliverable
+}
+
+/// One that nothing else in the ledger is of.
+fn fresh_source(namespace: &str) -> SourceTag {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let name = format!("fresh-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    SourceTag::within(namespace, &SourceName::parse(&name).expect("a name"))
 }
 
 fn names(names: &[&str]) -> Vec<DestinationName> {

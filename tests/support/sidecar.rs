@@ -134,6 +134,7 @@ pub fn ask() -> Ask {
         open: Duration::from_hours(1),
         keep: Duration::from_hours(1),
         source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+        event: None,
         id: None,
         mac: Some(MacDigest::of(b"mac")),
     }

@@ -1,9 +1,9 @@
 //! One record of the in-process ledger and its transitions: pure functions of the record, the question and the time.
 
-use super::names::{Names, Noted};
+use super::names::{Event, Events, Names, Noted};
 use crate::{
     event::{IdDigest, MacDigest, Monotonic, Nonce},
-    replay::{Ask, Forgotten, Renewal, Renewed, Seen, Settled, Settlement, SourceTag},
+    replay::{Ask, Delivered, Forgotten, Renewal, Renewed, Seen, Settled, Settlement, lately::kept},
 };
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ impl Instant {
 
     pub(super) fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    pub(super) fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     pub(super) fn left_at(self, now: Self) -> Duration {
@@ -35,13 +39,14 @@ pub(super) struct Record {
     pub(super) fence: u64,
     pub(super) expires: Instant,
     pub(super) attempts: u32,
-    pub(super) source: SourceTag,
+    /// By its tag's digest; the shard has its name.
+    pub(super) source: u64,
     /// Destinations that had it; cleared at D, where it matters no more.
     pub(super) noted: Noted,
     pub(super) state: State,
 }
 
-/// P, F and D.
+/// P, F, D, and D as another ledger has told of it.
 pub(super) enum State {
     Held {
         owner: Nonce,
@@ -51,8 +56,18 @@ pub(super) enum State {
     Done {
         id: Option<IdDigest>,
         mac: Option<MacDigest>,
-        /// Until when an operator lets it through once more.
-        again_until: Option<Instant>,
+        /// Until when an operator lets it through once more; the past if not at all.
+        again_until: Instant,
+        at: Instant,
+        event: Event,
+    },
+    /// Redis has it: never written back, given up before all others, and answered from while Redis is out. It is no
+    /// delivery of this ledger's own.
+    Copy {
+        id: Option<IdDigest>,
+        mac: Option<MacDigest>,
+        /// Until then it is believed without a question to Redis.
+        believed_until: Instant,
     },
 }
 
@@ -61,11 +76,16 @@ pub(super) enum State {
 pub(super) enum Lane {
     /// Somebody works on it, or a destination has had it: never.
     Pinned,
-    /// Failed everywhere: second.
+    /// Failed everywhere: third.
     Failed,
-    /// Delivered: first.
+    /// Delivered: second.
     Delivered,
+    /// Delivered, and Redis knows it too: first.
+    Copied,
 }
+
+/// How many lanes there are.
+pub(super) const LANES: usize = 4;
 
 /// What a claim finds.
 pub(super) enum Found {
@@ -81,7 +101,7 @@ impl Record {
             fence,
             expires: now.plus(ask.open.max(ask.lease).max(Duration::from_nanos(1))),
             attempts: 1,
-            source: ask.source,
+            source: ask.source.digest(),
             noted: Noted::default(),
             state: State::Held {
                 owner: ask.owner,
@@ -97,14 +117,58 @@ impl Record {
             // Never at once: it is settled in the same step.
             expires: now.plus(settlement.open.max(Duration::from_nanos(1))),
             attempts: settlement.attempt.max(1),
-            source: settlement.source,
+            source: settlement.source.digest(),
             noted: Noted::default(),
             state: State::Free,
         }
     }
 
+    /// The record of a delivery that Redis calls delivered. `asked`: before it was asked.
+    pub(super) fn copy(source: u64, delivered: &Delivered, asked: Instant, believed: Duration) -> Self {
+        Self {
+            fence: 0,
+            expires: asked.plus(delivered.left),
+            attempts: delivered.attempts,
+            source,
+            noted: Noted::default(),
+            state: State::Copy {
+                id: delivered.id,
+                mac: delivered.mac,
+                believed_until: asked.plus(believed),
+            },
+        }
+    }
+
+    /// Redis has been told of it: from now on it is a copy, which nobody believes unasked. False if there is none to make.
+    pub(super) fn become_copy(&mut self, now: Instant) -> bool {
+        let State::Done { id, mac, .. } = self.state else {
+            return false;
+        };
+        (self.fence, self.noted) = (0, Noted::default());
+        self.state = State::Copy {
+            id,
+            mac,
+            believed_until: now,
+        };
+        true
+    }
+
+    /// What its delivery was like, if it is a delivered one.
+    pub(super) fn delivered(&self, now: Instant) -> Option<Delivered> {
+        let (State::Done { id, mac, .. } | State::Copy { id, mac, .. }) = &self.state else {
+            return None;
+        };
+        Some(Delivered {
+            id: *id,
+            mac: *mac,
+            attempts: self.attempts,
+            left: self.expires.left_at(now),
+        })
+    }
+
     pub(super) fn lane(&self) -> Lane {
         match self.state {
+            State::Copy { .. } => Lane::Copied,
             State::Done { .. } => Lane::Delivered,
             State::Free if self.noted.is_empty() => Lane::Failed,
             State::Free | State::Held { .. } => Lane::Pinned,
@@ -113,14 +177,11 @@ impl Record {
 
     /// `floor` is the smallest fence that this ledger has not given out yet.
     pub(super) fn claim(&mut self, ask: &Ask, now: Instant, floor: u64) -> Found {
+        let let_through = matches!(&self.state, State::Done { again_until, .. } if *again_until > now);
+        if !let_through && let Some(delivered) = self.delivered(now) {
+            return Found::Done(delivered.seen_by(ask));
+        }
         match &mut self.state {
-            State::Done { id, mac, again_until } if again_until.is_none_or(|until| until <= now) => {
-                return Found::Done(Seen {
-                    same_mac: mac.is_some() && *mac == ask.mac,
-                    same_id: *id == ask.id,
-                    attempts: self.attempts,
-                });
-            }
             // Its reply was lost: the same grant again, and no further attempt.
             State::Held { owner, until } if *owner == ask.owner => {
                 *until = now.plus(ask.lease);
@@ -128,7 +189,7 @@ impl Record {
                 return Found::Granted;
             }
             State::Held { until, .. } if *until > now => return Found::Busy(until.left_at(now)),
-            State::Done { .. } => {
+            State::Done { .. } | State::Copy { .. } => {
                 // An operator's wish: every destination gets it again.
                 self.noted = Noted::default();
                 self.expires = now;
@@ -145,8 +206,8 @@ impl Record {
         Found::Granted
     }
 
-    pub(super) fn settle(&mut self, settlement: &Settlement, now: Instant, names: &Names) -> Settled {
-        if matches!(self.state, State::Done { .. }) {
+    pub(super) fn settle(&mut self, settlement: &Settlement, now: Instant, names: &Names, events: &Events) -> Settled {
+        if matches!(self.state, State::Done { .. } | State::Copy { .. }) {
             return Settled::Done;
         }
         // Success is absorbing: it counts whoever holds the delivery by now.
@@ -154,10 +215,14 @@ impl Record {
         if !settlement.required.is_empty() && settlement.required.iter().all(had) {
             self.noted = Noted::default();
             self.expires = now.plus(settlement.keep);
+            // Fewer only if the record was lost in between.
+            self.attempts = self.attempts.max(settlement.attempt);
             self.state = State::Done {
                 id: settlement.id,
                 mac: settlement.mac,
-                again_until: None,
+                again_until: Instant(0),
+                at: now.minus(settlement.age),
+                event: events.event(kept(settlement.event.as_ref())),
             };
             return Settled::Done;
         }
@@ -201,13 +266,15 @@ impl Record {
     pub(super) fn forget(&mut self, now: Instant, window: Duration) -> Forgotten {
         match &mut self.state {
             State::Done { again_until, .. } => {
-                *again_until = Some(now.plus(window));
+                *again_until = now.plus(window);
                 Forgotten::Deliverable
             }
             State::Held { until, .. } if *until > now => Forgotten::InFlight {
                 left: until.left_at(now),
             },
             State::Held { .. } | State::Free => Forgotten::NotDelivered,
+            // Redis is to be asked, and has been.
+            State::Copy { .. } => Forgotten::Unknown,
         }
     }
 

@@ -1,9 +1,13 @@
 //! One shard of the in-process ledger: a slab of records, an index over their keys, and per source the order in which
 //! they may be given up.
 
-use super::record::{Instant, Lane, Record};
+use super::record::{Instant, LANES, Lane, Record};
 use crate::{event::DeliveryKey, replay::SourceTag};
 use hashbrown::HashTable;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// No neighbour.
 const NONE: u32 = u32::MAX;
@@ -22,6 +26,8 @@ pub(super) struct Shard {
     /// Sorted by tag; only sources that have records here.
     sources: Vec<Source>,
     last_fence: u64,
+    /// Records of all shards in [`Lane::Copied`].
+    copies: Arc<AtomicUsize>,
 }
 
 pub(super) struct Slot {
@@ -36,18 +42,27 @@ struct Source {
     tag: SourceTag,
     records: u32,
     /// By [`Lane`]: the oldest and the newest.
-    lanes: [(u32, u32); 3],
+    lanes: [(u32, u32); LANES],
 }
 
 /// What was given up to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Victim {
     Expired,
+    Copied,
     Delivered,
     Failed,
 }
 
 impl Shard {
+    /// An empty one that counts its copies there.
+    pub(super) fn new(copies: &Arc<AtomicUsize>) -> Self {
+        Self {
+            copies: Arc::clone(copies),
+            ..Self::default()
+        }
+    }
+
     /// The record of a key, unless its time is over; `gone` counts what is removed for that.
     pub(super) fn find(&mut self, key: &DeliveryKey, now: Instant, gone: &mut usize) -> Option<Id> {
         let slots = &self.slots;
@@ -88,7 +103,7 @@ impl Shard {
         result
     }
 
-    pub(super) fn insert(&mut self, key: DeliveryKey, record: Record) -> Id {
+    pub(super) fn insert(&mut self, key: DeliveryKey, record: Record, tag: &SourceTag) -> Id {
         let slot = Slot {
             key,
             record: Some(record),
@@ -109,11 +124,13 @@ impl Shard {
         self.index
             .insert_unique(hash(&key), id.0, |&id| hash(&slots[id as usize].key));
         self.last_fence = self.last_fence.max(self.record(id).fence);
-        let tag = self.record(id).source;
-        let place = self.sources.binary_search_by_key(&tag, |source| source.tag);
-        let place = place.unwrap_or_else(|place| {
-            let lanes = [(NONE, NONE); 3];
-            self.sources.insert(place, Source { tag, records: 0, lanes });
+        let place = self.place(tag.digest()).unwrap_or_else(|place| {
+            let source = Source {
+                tag: tag.clone(),
+                records: 0,
+                lanes: [(NONE, NONE); LANES],
+            };
+            self.sources.insert(place, source);
             place
         });
         self.sources[place].records += 1;
@@ -142,20 +159,28 @@ impl Shard {
         (self.last_fence + 1).max(now.as_fence())
     }
 
-    /// Gives one record up for a new one of `source`: what is over anyway, else the oldest delivered, else the oldest
-    /// that failed everywhere, each of the source that has the most; never of one that has less than `source` itself.
-    pub(super) fn evict(&mut self, source: SourceTag, now: Instant) -> Option<Victim> {
+    /// Gives one record up for a new one of `source`: what is over anyway, else the oldest copy, else the oldest
+    /// delivered, else the oldest that failed everywhere, each of the source that has the most; never of one that has
+    /// less than `source` itself. `copies`: for a new copy, which is worth no other record than a copy.
+    pub(super) fn evict(&mut self, source: &SourceTag, now: Instant, copies: bool) -> Option<Victim> {
         if let Some(id) = self.stale(now) {
             self.remove(id);
             return Some(Victim::Expired);
         }
-        let own = self.sources.iter().find(|other| other.tag == source);
-        let own = own.map_or(0, |source| source.records);
-        for (lane, victim) in [(Lane::Delivered, Victim::Delivered), (Lane::Failed, Victim::Failed)] {
+        let own = self.place(source.digest()).ok();
+        let own = own.map_or(0, |place| self.sources[place].records);
+        let lanes = [
+            (Lane::Copied, Victim::Copied),
+            (Lane::Delivered, Victim::Delivered),
+            (Lane::Failed, Victim::Failed),
+        ];
+        for (lane, victim) in lanes.into_iter().take(if copies { 1 } else { lanes.len() }) {
+            // What this process alone knows is worth any copy.
+            let least = if lane == Lane::Copied && !copies { 0 } else { own };
             let oldest = self
                 .sources
                 .iter()
-                .filter(|other| other.records >= own && other.lanes[lane as usize].0 != NONE)
+                .filter(|other| other.records >= least && other.lanes[lane as usize].0 != NONE)
                 .map(|other| (other.records, Id(other.lanes[lane as usize].0)))
                 .max_by_key(|&(records, id)| (records, std::cmp::Reverse(self.record(id).fence)));
             if let Some((_, id)) = oldest {
@@ -189,8 +214,35 @@ impl Shard {
     }
 
     /// All records, in no order.
-    pub(super) fn ids(&self) -> Vec<Id> {
+    fn ids(&self) -> Vec<Id> {
         self.index.iter().map(|&id| Id(id)).collect()
+    }
+
+    /// The records that are no copies, source by source.
+    pub(super) fn own(&self) -> Vec<Id> {
+        let lanes = [Lane::Pinned, Lane::Failed, Lane::Delivered];
+        let walks = self
+            .sources
+            .iter()
+            .map(|source| lanes.map(|lane| self.walk(source, lane)));
+        walks.flatten().flatten().collect()
+    }
+
+    /// One lane of a source, the oldest first.
+    pub(super) fn lane(&self, source: &SourceTag, lane: Lane) -> Vec<Id> {
+        let place = self.place(source.digest());
+        place.map_or_else(|_| Vec::new(), |place| self.walk(&self.sources[place], lane).collect())
+    }
+
+    fn walk(&self, source: &Source, lane: Lane) -> impl Iterator<Item = Id> + use<'_> {
+        let id = |place| (place != NONE).then_some(Id(place));
+        let first = id(source.lanes[lane as usize].0);
+        std::iter::successors(first, move |&Id(place)| id(self.slots[place as usize].after))
+    }
+
+    /// Whose a record is.
+    pub(super) fn tag(&self, id: Id) -> &SourceTag {
+        &self.sources[self.place_of(self.record(id).source)].tag
     }
 
     #[cfg(test)]
@@ -198,14 +250,20 @@ impl Shard {
         self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size() + self.vacant.capacity() * 4
     }
 
-    fn place_of(&self, tag: SourceTag) -> usize {
-        let place = self.sources.binary_search_by_key(&tag, |source| source.tag);
-        place.expect("a source is listed while it has records")
+    fn place(&self, digest: u64) -> Result<usize, usize> {
+        self.sources.binary_search_by_key(&digest, |source| source.tag.digest())
+    }
+
+    fn place_of(&self, digest: u64) -> usize {
+        self.place(digest).expect("a source is listed while it has records")
     }
 
     fn link(&mut self, id: Id) {
-        let (tag, lane) = (self.record(id).source, self.record(id).lane() as usize);
-        let place = self.place_of(tag);
+        let (source, lane) = (self.record(id).source, self.record(id).lane());
+        if lane == Lane::Copied {
+            self.copies.fetch_add(1, Ordering::Relaxed);
+        }
+        let (place, lane) = (self.place_of(source), lane as usize);
         let (oldest, newest) = self.sources[place].lanes[lane];
         let slot = &mut self.slots[id.0 as usize];
         (slot.before, slot.after) = (newest, NONE);
@@ -216,6 +274,9 @@ impl Shard {
     }
 
     fn unlink(&mut self, id: Id, lane: Lane) {
+        if lane == Lane::Copied {
+            self.copies.fetch_sub(1, Ordering::Relaxed);
+        }
         let place = self.place_of(self.record(id).source);
         let Slot { before, after, .. } = self.slots[id.0 as usize];
         let ends = &mut self.sources[place].lanes[lane as usize];

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::{
-    event::{MacDigest, SourceName, TestClock, Timestamp},
-    replay::SourceTag,
+    event::{DestinationName, IdDigest, MacDigest, SourceName, TestClock, Timestamp},
+    replay::{Delivered, Seen},
 };
 
+mod copies;
 mod worlds;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -72,7 +73,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
     };
     Settlement {
         key: ask.key,
-        source: ask.source,
+        source: ask.source.clone(),
         fence: grant.fence,
         attempt: grant.attempt,
         keep: ask.keep,
@@ -80,6 +81,8 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         required: names(required),
         delivered: names(delivered),
         last: true,
+        age: Duration::ZERO,
+        event: ask.event.clone(),
         id: ask.id,
         mac: ask.mac,
     }
@@ -98,6 +101,7 @@ fn attempt(source: &str, delivery: u64, owner: u8) -> Ask {
         open: MINUTE,
         keep: 60 * MINUTE,
         source: SourceTag::of(&SourceName::parse(source).expect("a name")),
+        event: None,
         id: None,
         mac: Some(MacDigest::of(b"mac")),
     }

@@ -1,7 +1,6 @@
 //! Random worlds: whatever happens to the in-process ledger, it answers as a plain model of its rules does.
 
 use super::*;
-use crate::replay::Seen;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -163,7 +162,7 @@ impl Plain {
             *entry = Entry {
                 state: 'D',
                 fence: entry.fence,
-                attempts: entry.attempts,
+                attempts: entry.attempts.max(attempt),
                 expires: now + KEEP,
                 ..Entry::default()
             };
@@ -235,7 +234,7 @@ proptest! {
                         }
                         _ => Renewed::Fenced,
                     };
-                    prop_assert_eq!(world.ledger.renew_now(&Renewal { key, fence, lease, open }), expected);
+                    prop_assert_eq!(world.ledger.renew_now(&Renewal { key, source: attempt("a", 0, 0).source, fence, lease, open }), expected);
                 }
                 Event::Release { delivery, owner } => {
                     world.ledger.release_now(&key(delivery), &Nonce::from_bytes([owner; 16]));
