@@ -1,4 +1,4 @@
-//! The health and admin listeners: probes, metrics, status, forget, drain.
+//! The health and admin listeners: probes and metrics; page, last requests, samples, and what operators order.
 //!
 //! Both run on the background runtime and know the sidecar only through [`Control`].
 
@@ -7,19 +7,24 @@ mod api;
 mod guard;
 mod health;
 mod listener;
+mod operate;
+mod page;
+mod recent;
+mod tail;
 
 pub use guard::Access;
 pub use listener::Bounds;
+pub use operate::{Enrolled, EnrolmentWish, Reloaded, SampleWish, Sampled};
 
 use crate::{
     event::{Glob, SourceName},
     replay::Recalled,
-    telemetry::Exposition,
+    telemetry::{Exposition, Level, Recent},
 };
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// What the two listeners ask of the running sidecar. `boot` implements it.
@@ -36,6 +41,18 @@ pub trait Control: Send + Sync + 'static {
     fn status(&self) -> Value;
     /// `GET /api/v1/sources`: a list of objects.
     fn sources(&self) -> Value;
+    /// `GET /api/v1/destinations`: a list of objects.
+    fn destinations(&self) -> Value;
+    /// The last requests.
+    fn recent(&self) -> &Recent;
+    /// Reads the configuration anew, as SIGHUP does, and tells what came of it.
+    fn reload(&self) -> BoxFuture<'_, Reloaded>;
+    /// Logs more or less from now on.
+    fn set_log_level(&self, level: Level);
+    /// Sends a sample event to a source, on its own path of this sidecar and nowhere else.
+    fn send<'a>(&'a self, source: &'a SourceName, wish: SampleWish) -> BoxFuture<'a, Sampled>;
+    /// Opens, asks after or closes an enrolment window.
+    fn enroll(&self, source: &SourceName, wish: EnrolmentWish) -> Enrolled;
     /// Lets redeliveries of one delivered event through. `delivery` is a `Hookward-Delivery` value as an operator pasted it.
     /// Answers when every replica knows, which on Redis takes a second.
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten>;
@@ -101,8 +118,14 @@ pub async fn serve_admin(
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    let access = Arc::new(access);
-    let handle = move |request, ends| api::answer(request, ends, control.clone(), access.clone(), bounds);
+    let admin = Arc::new(api::Admin {
+        control,
+        access,
+        patience: bounds.body,
+        readers: Arc::new(Semaphore::new(tail::READERS)),
+        stop: stop.clone(),
+    });
+    let handle = move |request, ends| api::answer(request, ends, admin.clone());
     listener::serve(socket, bounds, handle, stop).await;
 }
 

@@ -3,9 +3,11 @@
 mod control;
 mod edge;
 mod live;
+mod operate;
 mod probe;
 mod reload;
 mod surroundings;
+pub mod trial;
 mod watch;
 mod worker;
 
@@ -21,9 +23,9 @@ use crate::{
     pipeline::Shared,
     replay::{Flights, Recovery, Replays},
     server::{Listener, Occupancy, Shutdown},
-    source::{Observers, Outcome},
+    source::{Enrolments, Observers, Outcome},
     store,
-    telemetry::{Level, Log, Metrics},
+    telemetry::{Level, Log, Metrics, Recent},
 };
 use arc_swap::ArcSwap;
 use edge::Front;
@@ -36,6 +38,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tokio::sync::{Notify, watch as state};
 use tokio_util::sync::CancellationToken;
 
 /// What a sidecar is started with beside its settings.
@@ -112,9 +115,15 @@ struct Core {
     shutdown: Shutdown,
     replays: Arc<Replays>,
     started: Monotonic,
+    /// Where the workers listen.
+    webhooks: SocketAddr,
     /// Required destinations that did not accept a connection lately; looked at only where `ready_requires` asks for it.
     unreachable: ArcSwap<Vec<DestinationName>>,
     reload: Option<Reload>,
+    /// Somebody wants a reload.
+    reload_asked: Notify,
+    /// What the last one came to.
+    reloads: state::Sender<Option<operate::ReloadReport>>,
 }
 
 impl Sidecar {
@@ -145,6 +154,7 @@ impl Sidecar {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
             clock: clock.clone(),
             log,
+            recent: Recent::default(),
         };
         metrics.config_loaded(clock.wall());
         let core = Arc::new(Core {
@@ -156,6 +166,7 @@ impl Sidecar {
                 penalties: penalties.map(Penalties::new),
                 repeats: Repeats::new(),
                 handshakes: Handshakes::new(),
+                enrolments: Enrolments::default(),
                 in_flight: Budget::new(settings.limits.in_flight as u64),
                 buffered: Budget::new(settings.limits.buffered_bytes),
                 cut: CancellationToken::new(),
@@ -165,10 +176,13 @@ impl Sidecar {
             occupancy: Occupancy::new(settings.limits.connections),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),
+            webhooks: addresses.webhooks,
             unreachable: ArcSwap::from_pointee(Vec::new()),
             replays,
             settings: ArcSwap::from_pointee(settings),
             reload,
+            reload_asked: Notify::new(),
+            reloads: state::Sender::new(None),
         });
         let workers = listeners
             .into_iter()

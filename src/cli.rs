@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod dev;
+mod enroll;
 mod explain;
 mod local;
 mod moment;
@@ -11,8 +12,10 @@ mod paint;
 mod providers;
 mod run;
 mod schema;
+mod send;
 mod sign;
 mod subject;
+mod tail;
 
 use crate::config::{self, ConfigErrors, Loaded, Machine};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -74,10 +77,16 @@ enum Verb {
     Providers(providers::ProvidersArgs),
     /// Print the headers that a source's provider would send for a body.
     Sign(sign::SignArgs),
+    /// Send a signed sample event to a running sidecar, and say what became of it.
+    Send(send::SendArgs),
     /// Say whether a captured request verifies, and if not why.
     Explain(explain::ExplainArgs),
+    /// Show deliveries as they happen.
+    Tail(tail::TailArgs),
     /// Let a redelivery through: a delivered record becomes deliverable once more.
     Forget(operate::ForgetArgs),
+    /// Take the secret that a provider hands out in its handshake (Asana, Notion).
+    Enroll(enroll::EnrollArgs),
     /// Ask a running sidecar to drain.
     Drain(operate::DrainArgs),
     /// Ask a running sidecar for its health.
@@ -131,6 +140,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Check(args) => check::check(&args),
         Verb::Providers(args) => providers::providers(&args),
         Verb::Sign(args) => sign::sign(&args),
+        Verb::Send(args) => send::send(&args),
+        Verb::Tail(args) => tail::tail(&args),
+        Verb::Enroll(args) => enroll::enroll(&args),
         Verb::Explain(args) => explain::explain(&args),
         Verb::Forget(args) => operate::forget(&args),
         Verb::Drain(args) => operate::drain(&args),

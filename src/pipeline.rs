@@ -21,7 +21,7 @@ use crate::{
     event::Client,
     limit::{Budget, Handshakes, Penalties, Repeats},
     replay::{Flights, Replay},
-    source::{Ending, Observers, Outcome, Routes, Source, Trail},
+    source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
     upstream::{Outbound, Places},
 };
@@ -60,6 +60,8 @@ pub struct Shared {
     pub repeats: Repeats<()>,
     /// Handshakes that nothing proves.
     pub handshakes: Handshakes,
+    /// Secrets that handshakes are expected to hand out.
+    pub enrolments: Enrolments,
     /// Requests between gate and answer.
     pub in_flight: Budget,
     /// Bytes of bodies in memory.

@@ -9,6 +9,7 @@ pub mod preset;
 mod asymmetric;
 mod canonical;
 mod diagnose;
+mod enrolment;
 mod facts;
 mod field;
 mod form;
@@ -22,6 +23,7 @@ mod mac;
 mod pick;
 mod plan;
 mod registry;
+mod sample;
 mod sign;
 mod signature;
 mod stated;
@@ -29,16 +31,19 @@ mod template;
 mod url;
 mod verify;
 
+pub use enrolment::HandedOut;
 pub use evidence::{Answer, Cause, Evidence, Finding, ProviderId, Refusal, Verified};
 pub use facts::{Facts, Listing};
 pub use keys::{Keys, MAX_SECRETS};
 pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
+pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
 pub use verify::Verifier;
 
-use crate::event::{Envelope, Identity, Secret, Timestamp};
+use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
+use enrolment::Enrolment;
 use http::{HeaderName, HeaderValue, request::Parts};
 use plan::Plan;
 use std::{collections::BTreeMap, time::Duration};
@@ -137,23 +142,11 @@ pub struct Unsigned<'a> {
 #[error("{0}")]
 pub struct CannotSign(pub String);
 
-/// A realistic event of a preset, for `send` and `dev`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Its event type.
-    pub event: String,
-    /// Its body, byte for byte.
-    pub body: Bytes,
-    /// Its `Content-Type`.
-    pub content_type: String,
-    /// Further headers that the provider sends with it, unsigned ones (`X-GitHub-Event`).
-    pub headers: Vec<(String, String)>,
-}
-
 /// A compiled preset together with one source's options. Immutable; shared by all requests of the source.
 pub struct Provider {
     plan: Plan,
     facts: Facts,
+    enrolment: Option<Enrolment>,
     preset: Preset,
     options: Options,
 }
@@ -161,11 +154,20 @@ pub struct Provider {
 impl Provider {
     /// Compiles a preset; every problem at once. Those of the preset's own fields are at `/verify/…`.
     pub fn compile(preset: &Preset, options: &Options) -> Result<Self, Vec<Problem>> {
-        let (plan, problems) = Plan::compile(preset, options);
+        let (plan, mut problems) = Plan::compile(preset, options);
+        let enrolment = Enrolment::compile(preset).unwrap_or_else(|message| {
+            problems.push(Problem {
+                at: "/verify/enrolment".to_owned(),
+                message,
+                hint: None,
+            });
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
+            enrolment,
             facts: Facts::new(preset, options, &plan),
             plan,
             preset: preset.clone(),
@@ -186,6 +188,28 @@ impl Provider {
     /// Does this head ask for a handshake that no signature proves? Only then are [`Facts::handshake_methods`] let through.
     pub fn asks_for_handshake(&self, head: &Parts) -> bool {
         verify::asked(&self.plan, head).is_some()
+    }
+
+    /// Does this provider hand its secret out in a handshake?
+    pub fn enrols(&self) -> bool {
+        self.enrolment.is_some()
+    }
+
+    /// Could this head be of the handshake that hands a secret out?
+    pub fn asks_to_enrol(&self, head: &Parts) -> bool {
+        self.enrolment
+            .as_ref()
+            .is_some_and(|enrolment| enrolment.is_asked(head))
+    }
+
+    /// What takes the place of a verifier for such a handshake: it can verify nothing.
+    pub fn begin_enrolment(&self) -> Verifier {
+        Verifier::enrolling()
+    }
+
+    /// The secret that the handshake hands out; `None`: it is none. Nothing proves who sent it.
+    pub fn enrolment(&self, head: &Parts, body: &Frames) -> Option<HandedOut> {
+        self.enrolment.as_ref()?.take(head, body)
     }
 
     /// Refuses what the headers alone can refuse: a missing, doubled or malformed signature, timestamp or id, a wrong token.
@@ -246,6 +270,23 @@ impl Provider {
         sign::headers(&self.plan, request, keys)
     }
 
+    /// The body of a sample with the credential in it, where it travels inside; `None`: elsewhere, and [`Self::sign`] makes
+    /// it.
+    pub fn sign_inside(&self, body: &Bytes, keys: &Keys) -> Result<Option<Bytes>, CannotSign> {
+        sign::inside::filled(&self.plan, self.preset.each.as_deref(), body, keys)
+    }
+
+    /// The headers that go with it: id and event.
+    pub fn described(&self, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
+        sign::described(&self.plan, request)
+    }
+
+    /// The request target with the newest credential in its query, where it travels there (`settings: {query: token}`); any
+    /// other target as it is.
+    pub fn with_credential(&self, target: &str, keys: &Keys) -> String {
+        sign::with_credential(&self.plan, target, keys)
+    }
+
     /// The identities of the delivery that bears this signed id; empty where an id alone identifies nothing.
     pub fn identities_of(&self, id: &str) -> Vec<Identity> {
         identity::of_id(&self.plan, id.as_bytes())
@@ -261,27 +302,14 @@ impl Provider {
         self.facts.read_headers.contains(name)
     }
 
-    /// Realistic events, from the preset's file.
-    pub fn samples(&self) -> Vec<Sample> {
-        self.preset.samples.iter().map(Sample::from).collect()
+    /// Event types of the preset's own samples, in the order of its file.
+    pub fn sample_events(&self) -> impl Iterator<Item = &str> {
+        self.preset.samples.iter().map(|sample| sample.event.as_str())
     }
-}
 
-impl From<&preset::SampleRule> for Sample {
-    fn from(rule: &preset::SampleRule) -> Self {
-        Self {
-            event: rule.event.clone(),
-            body: Bytes::from(rule.body.clone().into_bytes()),
-            content_type: rule
-                .content_type
-                .clone()
-                .unwrap_or_else(|| "application/json".to_owned()),
-            headers: rule
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        }
+    /// A sample of this event, or the preset's first one; made up where the preset has none.
+    pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
+        sample::sample(&self.plan, &self.preset, event, fresh)
     }
 }
 

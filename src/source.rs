@@ -1,6 +1,7 @@
 //! The nouns of the journey: a live source, its routes, and the ways in which a request can end.
 
 pub mod ending;
+mod enrolment;
 mod expiry;
 mod identity;
 pub mod outcome;
@@ -8,6 +9,7 @@ pub mod routes;
 pub mod trail;
 
 pub use ending::{Body, Ending};
+pub use enrolment::{Enrolments, Progress};
 pub use expiry::unexpired;
 pub use identity::{DeliveryIdentity, Scope};
 pub use outcome::Outcome;

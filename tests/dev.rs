@@ -194,6 +194,13 @@ fn it_stays_up_and_what_it_says_to_paste_works() {
     shell(forget);
     assert_eq!(told(&mut trial), "200 delivered");
     shell(command(&format!("{PROGRAM} probe readyz ")));
+    for (verb, outcome) in [
+        ("send stripe -c ", "200 delivered"),
+        ("send stripe --bad ", "401 unverified"),
+    ] {
+        let sent = shell(command(&format!("{PROGRAM} {verb}")));
+        assert!(sent.contains(outcome) && sent.contains("as intended"), "{sent}");
+    }
     let metrics = shell(&command("curl -s ").replacen("curl -s", "curl -sS -m 30", 1));
     assert!(
         metrics.contains("hookward_requests_total{source=\"stripe\",outcome=\"replayed\"} 2"),

@@ -2,16 +2,29 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
+use std::{borrow::Cow, convert::Infallible};
 
-/// A finished answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// An answer; only `tail` is more than one piece.
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// Nothing of another place, no script, no form: for whoever opens JSON in a browser.
+const NOTHING: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// An answer of this type.
 pub(super) fn of(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    with_body(status, content_type, Full::new(body.into()).boxed_unsync())
+}
+
+/// An answer of this type whose body may take its time.
+pub(super) fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: UnsyncBoxBody<Bytes, Infallible>,
+) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     for (name, value) in [
@@ -19,10 +32,7 @@ pub(super) fn of(status: StatusCode, content_type: &'static str, body: impl Into
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, NOTHING),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

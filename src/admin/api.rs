@@ -1,10 +1,13 @@
-//! The admin listener: a plain page, and the JSON API under `/api/v1`.
+//! The admin listener: the page, and the JSON API under `/api/v1`.
 
 use super::{
-    Access, Bounds, Control, Forgotten,
+    Access, Control, Forgotten,
     answer::{self, Answer, Refusal},
     guard,
     listener::Ends,
+    operate, page,
+    recent::{self, Filter},
+    tail,
 };
 use crate::event::{Glob, SourceName};
 use bytes::BytesMut;
@@ -13,52 +16,108 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 const LONGEST_BODY: usize = 64 * 1024;
 
-const PAGE: &str = include_str!("page.html");
+/// What answers on the admin listener.
+pub(super) struct Admin {
+    pub control: Arc<dyn Control>,
+    pub access: Access,
+    /// Time for a body.
+    pub patience: Duration,
+    /// Places of `tail`.
+    pub readers: Arc<Semaphore>,
+    pub stop: CancellationToken,
+}
 
 /// Answers one request.
-pub(super) async fn answer(
-    request: Request<Incoming>,
-    ends: Ends,
-    control: Arc<dyn Control>,
-    access: Arc<Access>,
-    bounds: Bounds,
-) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, ends: Ends, admin: Arc<Admin>) -> Answer {
     let answered = async {
-        guard::admit(&request, ends, &access)?;
-        route(request, &*control, bounds.body).await
+        guard::admit(&request, &ends, &admin.access)?;
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            look(&request, ends, &admin)
+        } else {
+            order(request, &admin).await
+        }
     };
     answered.await.unwrap_or_else(Refusal::into_answer)
 }
 
-async fn route(request: Request<Incoming>, control: &dyn Control, patience: Duration) -> Result<Answer, Refusal> {
+const LOOKS: [&str; 5] = ["status", "sources", "destinations", "deliveries", "tail"];
+const ORDERS: [&str; 3] = ["reload", "drain", "log-level"];
+const ORDERS_OF_A_SOURCE: [&str; 3] = ["/send", "/enroll", "/forget"];
+
+/// What only looks.
+fn look(request: &Request<Incoming>, ends: Ends, admin: &Admin) -> Result<Answer, Refusal> {
+    let control = &*admin.control;
+    let path = request.uri().path();
+    let filter = || Filter::parse(request.uri().query().unwrap_or(""));
+    let Some(what) = path.strip_prefix("/api/v1/") else {
+        return if path == "/" {
+            Ok(page::page())
+        } else {
+            Err(nothing_here())
+        };
+    };
+    let found = match what {
+        "status" => control.status(),
+        "sources" => json!({ "sources": control.sources() }),
+        "destinations" => json!({ "destinations": control.destinations() }),
+        "deliveries" => recent::list(control.recent(), &filter()?),
+        "tail" if request.method() == Method::GET => {
+            let reader = (&admin.readers, ends.lease, admin.stop.clone());
+            return tail::tail(control.recent(), filter()?, request.headers(), reader);
+        }
+        "tail" => return Err(Refusal::method("GET")),
+        _ => match what.strip_prefix("deliveries/") {
+            Some(id) => {
+                let unknown = || Refusal::new(StatusCode::NOT_FOUND, "no recent request has this id or delivery");
+                recent::one(control.recent(), id).ok_or_else(unknown)?
+            }
+            None if order_of(what).is_some() => return Err(Refusal::method("POST")),
+            None => return Err(nothing_here()),
+        },
+    };
+    Ok(answer::json(StatusCode::OK, found))
+}
+
+/// The source and the order that a path names; the source is empty where the order is for all of the sidecar.
+fn order_of(what: &str) -> Option<(&str, &'static str)> {
+    if let Some(order) = ORDERS.into_iter().find(|order| *order == what) {
+        return Some(("", order));
+    }
+    let rest = what.strip_prefix("sources/")?;
+    ORDERS_OF_A_SOURCE
+        .into_iter()
+        .find_map(|order| Some((rest.strip_suffix(order)?, order)))
+}
+
+/// What changes something.
+async fn order(request: Request<Incoming>, admin: &Admin) -> Result<Answer, Refusal> {
+    let control = &*admin.control;
     let path = request.uri().path().to_owned();
-    let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    match path.strip_prefix("/api/v1/") {
-        None if path == "/" && read => Ok(answer::of(StatusCode::OK, "text/html; charset=utf-8", PAGE)),
-        Some("status") if read => Ok(answer::json(StatusCode::OK, control.status())),
-        Some("sources") if read => Ok(answer::json(StatusCode::OK, json!({ "sources": control.sources() }))),
-        None if path == "/" => Err(Refusal::method("GET, HEAD")),
-        Some("status" | "sources") => Err(Refusal::method("GET, HEAD")),
-        Some("drain") => {
-            change(request, patience).await?;
+    let what = path.strip_prefix("/api/v1/").unwrap_or("");
+    let Some((name, order)) = order_of(what) else {
+        let read_only = path == "/" || LOOKS.contains(&what) || what.starts_with("deliveries/");
+        return Err(if read_only {
+            Refusal::method("GET, HEAD")
+        } else {
+            nothing_here()
+        });
+    };
+    let body = change(request, admin.patience).await?;
+    match order {
+        "reload" => operate::reload(control).await,
+        "log-level" => operate::log_level(&body, control),
+        "drain" => {
             control.drain();
             Ok(answer::json(StatusCode::ACCEPTED, json!({ "draining": true })))
         }
-        Some(rest) => match rest
-            .strip_prefix("sources/")
-            .and_then(|rest| rest.strip_suffix("/forget"))
-        {
-            Some(name) => {
-                let body = change(request, patience).await?;
-                forget(name, &body, control).await
-            }
-            None => Err(nothing_here()),
-        },
-        None => Err(nothing_here()),
+        "/send" => operate::send(name, &body, control).await,
+        "/enroll" => operate::enroll(name, &body, control),
+        _ => forget(name, &body, control).await,
     }
 }
 

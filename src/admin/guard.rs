@@ -2,6 +2,7 @@
 
 use super::{answer::Refusal, listener::Ends};
 use crate::event::Secret;
+use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header, uri::Authority};
 use std::net::IpAddr;
 
@@ -18,7 +19,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses what is not for us: a page of another site in an operator's browser (foreign `Host`: DNS rebinding; foreign
 /// `Origin`: a plain cross-site request), and whoever lacks the token.
-pub(super) fn admit<B>(request: &Request<B>, ends: Ends, access: &Access) -> Result<(), Refusal> {
+pub(super) fn admit<B>(request: &Request<B>, ends: &Ends, access: &Access) -> Result<(), Refusal> {
     let headers = request.headers();
     let host = single(headers, &header::HOST).and_then(|host| host.parse::<Authority>().ok());
     let Some(host) = host.filter(|host| is_ours(host, ends.local.ip()) && request.uri().authority().is_none()) else {
@@ -46,8 +47,10 @@ pub(super) fn admit<B>(request: &Request<B>, ends: Ends, access: &Access) -> Res
         )),
         Access::Token(token) if has_token(headers, token) => Ok(()),
         Access::Token(_) => Err(
-            Refusal::new(StatusCode::UNAUTHORIZED, "send `Authorization: Bearer TOKEN`")
-                .with(header::WWW_AUTHENTICATE, "Bearer realm=\"hookward\""),
+            Refusal::new(StatusCode::UNAUTHORIZED, "send `Authorization: Bearer TOKEN`").with(
+                header::WWW_AUTHENTICATE,
+                "Bearer realm=\"hookward\", Basic realm=\"hookward: any name, the token as password\"",
+            ),
         ),
     }
 }
@@ -91,9 +94,16 @@ fn is_own_origin(headers: &HeaderMap, host: &Authority) -> bool {
 
 fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let given = single(headers, &header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    // Digests are of one length and compared in constant time: neither a prefix nor the length shows in the time.
+    let is_token = |given: &[u8]| blake3::hash(given) == blake3::hash(token.expose());
     given.is_some_and(|(scheme, given)| {
-        // Digests are of one length and compared in constant time: neither a prefix nor the length shows in the time.
-        scheme.eq_ignore_ascii_case("bearer") && blake3::hash(given.as_bytes()) == blake3::hash(token.expose())
+        if scheme.eq_ignore_ascii_case("basic") {
+            // What a browser can be asked for: the page needs it.
+            let decoded = BASE64.decode(given.as_bytes()).unwrap_or_default();
+            let colon = decoded.iter().position(|byte| *byte == b':');
+            return colon.is_some_and(|colon| is_token(&decoded[colon + 1..]));
+        }
+        scheme.eq_ignore_ascii_case("bearer") && is_token(given.as_bytes())
     })
 }
 

@@ -4,7 +4,16 @@ use super::answer::Answer;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -37,12 +46,30 @@ impl Default for Bounds {
 }
 
 /// Both ends of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ends {
     /// The address that the client reached us at.
     pub local: SocketAddr,
     /// The client's.
     pub peer: SocketAddr,
+    /// What an answer that takes its time holds on to.
+    pub lease: Lease,
+}
+
+/// Keeps a connection beyond its life for as long as its client goes on reading.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lease(Arc<AtomicBool>);
+
+impl Lease {
+    /// The client has taken what there was.
+    pub fn renew(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Since it was asked last?
+    pub fn was_renewed(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// After `accept` failed (out of file descriptors, mostly): trying again at once would only burn the CPU.
@@ -86,9 +113,14 @@ where
     F: Future<Output = Answer>,
 {
     let Ok(local) = stream.local_addr() else { return };
-    let ends = Ends { local, peer };
+    let lease = Lease::default();
+    let ends = Ends {
+        local,
+        peer,
+        lease: lease.clone(),
+    };
     let service = service_fn(|request| {
-        let answer = handle(request, ends);
+        let answer = handle(request, ends.clone());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -108,5 +140,6 @@ where
         }
     };
     // A client that misbehaves or is late is of no interest to anybody but itself.
-    drop(timeout(bounds.connection, whole).await);
+    let mut whole = pin!(whole);
+    while timeout(bounds.connection, whole.as_mut()).await.is_err() && lease.was_renewed() {}
 }

@@ -1,7 +1,7 @@
 //! Both listeners over real sockets, spoken to in raw HTTP so that no client library tidies up a hostile request.
 
 use super::*;
-use crate::event::Secret;
+use crate::event::{Clock, Secret};
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,6 +17,8 @@ use tokio::{
 struct Sidecar {
     draining: AtomicBool,
     drained: AtomicUsize,
+    recent: Recent,
+    level: std::sync::Mutex<Option<Level>>,
 }
 
 impl Control for Sidecar {
@@ -46,6 +48,41 @@ impl Control for Sidecar {
 
     fn sources(&self) -> Value {
         serde_json::json!([{ "name": "stripe" }])
+    }
+
+    fn destinations(&self) -> Value {
+        serde_json::json!([{ "name": "billing" }])
+    }
+
+    fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Reloaded> {
+        Box::pin(std::future::ready(Reloaded::Failed("line 7".to_owned())))
+    }
+
+    fn set_log_level(&self, level: Level) {
+        *self.level.lock().expect("nobody panicked") = Some(level);
+    }
+
+    fn send<'a>(&'a self, source: &'a SourceName, wish: SampleWish) -> BoxFuture<'a, Sampled> {
+        let sampled = match (source.as_str(), wish.bad.as_deref()) {
+            ("stripe", None) => Sampled::Answered(serde_json::json!({ "outcome": "delivered", "event": wish.event })),
+            ("stripe", Some("replay")) => Sampled::Impossible("no ledger".to_owned()),
+            ("stripe", Some(_)) => Sampled::Wrong("no such".to_owned()),
+            _ => Sampled::NoSource,
+        };
+        Box::pin(std::future::ready(sampled))
+    }
+
+    fn enroll(&self, source: &SourceName, wish: EnrolmentWish) -> Enrolled {
+        match (source.as_str(), wish) {
+            ("asana", EnrolmentWish::Open(span)) => Enrolled::Answered(serde_json::json!({ "for": span.as_secs() })),
+            ("asana", EnrolmentWish::Ask { close, .. }) => Enrolled::Answered(serde_json::json!({ "close": close })),
+            ("stripe", _) => Enrolled::Refused("hands out no secret".to_owned()),
+            _ => Enrolled::NoSource,
+        }
     }
 
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten> {
@@ -461,6 +498,10 @@ fn a_token_is_needed_where_one_is_configured() {
             ("Authorization: Bearer correct horse batter\r\n", 401),
             ("Authorization: Bearer correct horse battery2\r\n", 401),
             ("Authorization: Basic correct horse battery\r\n", 401),
+            // What a browser makes of a name and a password: the token is the password.
+            ("Authorization: Basic bWU6Y29ycmVjdCBob3JzZSBiYXR0ZXI=\r\n", 401),
+            ("Authorization: Basic Y29ycmVjdCBob3JzZSBiYXR0ZXJ5\r\n", 401),
+            ("Authorization: Basic bWU6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5\r\n", 200),
             (
                 "Authorization: Bearer correct horse battery\r\nAuthorization: Bearer correct horse battery\r\n",
                 401,
@@ -470,6 +511,77 @@ fn a_token_is_needed_where_one_is_configured() {
         ] {
             assert_eq!(admin.get("/api/v1/status", headers).await.0, expected, "{headers}");
         }
+    });
+}
+
+#[test]
+fn a_reader_of_tail_outlives_the_usual_life_of_a_connection() {
+    run(async {
+        let life = Duration::from_secs(1);
+        let bounds = Bounds {
+            connection: life,
+            ..Bounds::default()
+        };
+        let admin = start(Some(Access::Loopback), bounds).await;
+        let mut stream = TcpStream::connect(admin.address).await.expect("listening");
+        let request = b"GET /api/v1/tail HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request).await.expect("sent");
+        let clock = crate::event::SystemClock::new();
+        let begun = clock.monotonic();
+        let mut buffer = [0; 4096];
+        while clock.monotonic().since(begun) < life * 3 {
+            let kept = br#"{"source":"stripe"}"#;
+            admin.sidecar.recent.push(crate::telemetry::Shelf::Deliveries, kept);
+            assert_ne!(stream.read(&mut buffer).await.expect("it goes on"), 0);
+        }
+        admin.stop.cancel();
+        admin.task.await.expect("no panic");
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    });
+}
+
+#[test]
+fn orders_reach_the_sidecar_and_their_bodies_are_judged() {
+    run(async {
+        let admin = start(Some(Access::Loopback), Bounds::default()).await;
+        let headers = "Content-Type: application/json\r\nHookward-Admin: 1\r\n";
+        for (path, body, status, part) in [
+            ("reload", "", 422, "line 7"),
+            ("log-level", r#"{"level":"debug"}"#, 200, "debug"),
+            ("log-level", "{}", 400, "level"),
+            (
+                "sources/stripe/send",
+                r#"{"event":"invoice.paid"}"#,
+                200,
+                "invoice.paid",
+            ),
+            (
+                "sources/stripe/send",
+                r#"{"bad":"replay"}"#,
+                409,
+                "nothing was sent: no ledger",
+            ),
+            ("sources/stripe/send", r#"{"bad":"luck"}"#, 400, "no such"),
+            (
+                "sources/stripe/send",
+                r#"{"to":"http://192.0.2.1"}"#,
+                400,
+                "unknown field",
+            ),
+            ("sources/other/send", "{}", 404, "no source"),
+            ("sources/asana/enroll", r#"{"for":60}"#, 200, "60"),
+            ("sources/asana/enroll", r#"{"ticket":"t","close":true}"#, 200, "true"),
+            ("sources/asana/enroll", r#"{"for":0}"#, 400, "1 s to 1 h"),
+            ("sources/asana/enroll", r#"{"for":3601}"#, 400, "1 s to 1 h"),
+            ("sources/asana/enroll", "{}", 400, "either"),
+            ("sources/stripe/enroll", r#"{"for":60}"#, 409, "hands out no secret"),
+            ("sources/UPPER/enroll", r#"{"for":60}"#, 404, "no source"),
+        ] {
+            let (code, text) = admin.post(&format!("/api/v1/{path}"), headers, body).await;
+            assert_eq!(code, status, "{path} {body}: {text}");
+            assert!(text.contains(part), "{path} {body}: {text}");
+        }
+        assert_eq!(*admin.sidecar.level.lock().expect("no panic"), Some(Level::Debug));
     });
 }
 

@@ -1,12 +1,12 @@
 //! What the health and admin listeners see of a running sidecar.
 
-use super::Core;
+use super::{Core, operate};
 use crate::{
-    admin::{Check, Control, Forgotten},
+    admin::{Check, Control, Enrolled, EnrolmentWish, Forgotten, Reloaded, SampleWish, Sampled},
     event::{DeliveryKey, DestinationName, Glob, PathRule, SourceName},
     replay::{self, Recalled},
     source::Source,
-    telemetry::{Exposition, LedgerOp},
+    telemetry::{Exposition, LedgerOp, Level, Recent},
 };
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -110,6 +110,9 @@ impl Control for StatusControl {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": now.since(core.started).as_secs(),
             "draining": core.shared.is_draining(),
+            "listen": core.webhooks,
+            "log_level": core.shared.observers.log.level().as_str(),
+            "reload": operate::last_reload(core),
             "workers": settings.limits.workers,
             "in_flight": core.shared.in_flight.used(),
             "connections": core.occupancy.connections(),
@@ -127,8 +130,13 @@ impl Control for StatusControl {
 
     fn sources(&self) -> Value {
         let live = self.core.shared.live.load();
+        let settings = self.core.settings.load();
         let sources = live.sources.iter().map(|source| {
-            json!({
+            let configured = settings
+                .sources
+                .iter()
+                .find(|configured| configured.name == source.name);
+            let mut object = json!({
                 "name": source.name.as_str(),
                 "provider": source.provider_name.as_str(),
                 "ledger": source.replay.is_some(),
@@ -138,9 +146,43 @@ impl Control for StatusControl {
                     "name": route.destination.name.as_str(),
                     "required": route.required,
                 })).collect::<Vec<_>>(),
-            })
+            });
+            if let Some(object) = object.as_object_mut() {
+                object.extend(operate::figures(source, configured));
+            }
+            object
         });
         sources.collect()
+    }
+
+    fn destinations(&self) -> Value {
+        operate::destinations(&self.core)
+    }
+
+    fn recent(&self) -> &Recent {
+        &self.core.shared.observers.recent
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Reloaded> {
+        Box::pin(operate::reload(&self.core))
+    }
+
+    fn set_log_level(&self, level: Level) {
+        let log = &self.core.shared.observers.log;
+        log.message(
+            log.level().min(Level::Warn),
+            "the log level changes",
+            &[("to", &level.as_str())],
+        );
+        log.set_level(level);
+    }
+
+    fn send<'a>(&'a self, source: &'a SourceName, wish: SampleWish) -> BoxFuture<'a, Sampled> {
+        Box::pin(operate::send(&self.core, source, wish))
+    }
+
+    fn enroll(&self, source: &SourceName, wish: EnrolmentWish) -> Enrolled {
+        operate::enroll(&self.core, self.source(source).as_deref(), wish)
     }
 
     fn forget<'a>(&'a self, source: &'a SourceName, delivery: &'a str) -> BoxFuture<'a, Forgotten> {

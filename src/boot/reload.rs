@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT drain; SIGHUP and a changed file read the configuration anew; a bad one leaves the running one in
 //! force.
 
-use super::{Core, Front, live, watch::Watch};
+use super::{Core, Front, live, operate::ReloadReport, watch::Watch};
 use crate::{config::Settings, event::SourceName, telemetry::Level};
 use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,6 +37,7 @@ pub(super) async fn tend(core: &Core, obey_signals: bool) {
             return std::future::pending().await;
         }
         let mut wishes = Wishes {
+            core,
             hangup,
             watch: Watch::new(core),
         };
@@ -90,8 +91,9 @@ trait Wishing {
     async fn next(&mut self) -> Wish;
 }
 
-/// SIGHUP and the files themselves.
+/// SIGHUP, the admin listener and the files themselves.
 struct Wishes<'a> {
+    core: &'a Core,
     hangup: Option<Signal>,
     watch: Watch<'a>,
 }
@@ -106,6 +108,7 @@ impl Wishing for Wishes<'_> {
         };
         let wish = tokio::select! {
             () = asked => Wish::Asked,
+            () = self.core.reload_asked.notified() => Wish::Asked,
             () = self.watch.changed() => Wish::Changed,
         };
         if wish == Wish::Asked {
@@ -188,6 +191,10 @@ impl<'a> Reloader<'a> {
             self.read = Arc::new(settings.clone());
             swap(self.core, settings)
         });
+        self.core.reloads.send_replace(Some(ReloadReport {
+            at: shared.observers.clock.wall(),
+            result: swapped.clone(),
+        }));
         match swapped {
             Ok(kept) => {
                 shared.metrics.reload_succeeded(shared.observers.clock.wall());

@@ -53,7 +53,25 @@ impl Door {
         self.ask(&Method::POST, path, Bytes::from(body.to_string()), patience)
     }
 
+    /// Reads an answer line by line for as long as `take` wants more, without a bound in time. An answer that is no success
+    /// is given back whole.
+    pub(super) fn stream(&self, path: &str, take: impl FnMut(&str) -> bool) -> anyhow::Result<Option<Answer>> {
+        let request = self.request(&Method::GET, path, Bytes::new())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(lines(self.address, request, take))
+    }
+
     fn ask(&self, method: &Method, path: &str, body: Bytes, patience: Duration) -> anyhow::Result<Answer> {
+        let request = self.request(method, path, body)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = async { tokio::time::timeout(patience, exchange(self.address, request)).await };
+        match runtime.block_on(asked) {
+            Ok(answer) => answer,
+            Err(_) => bail!("no answer within {} s", patience.as_secs()),
+        }
+    }
+
+    fn request(&self, method: &Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -68,13 +86,7 @@ impl Door {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request = request.body(Full::new(body))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asked = async { tokio::time::timeout(patience, exchange(self.address, request)).await };
-        match runtime.block_on(asked) {
-            Ok(answer) => answer,
-            Err(_) => bail!("no answer within {} s", patience.as_secs()),
-        }
+        Ok(request.body(Full::new(body))?)
     }
 }
 
@@ -99,6 +111,47 @@ impl Answer {
                 .find_map(|key| document.get(key)?.as_str())
         });
         format!("{} ({})", said.unwrap_or(self.text.trim()), self.status.as_u16())
+    }
+}
+
+async fn lines(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+    mut take: impl FnMut(&str) -> bool,
+) -> anyhow::Result<Option<Answer>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let read = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut rest: Vec<u8> = Vec::new();
+        // A sidecar that ends breaks its answers off: that is the end, not a failure.
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(data) = frame.into_data() else { continue };
+            if rest.len() + data.len() > LONGEST {
+                bail!("the answer is too long");
+            }
+            rest.extend_from_slice(&data);
+            while let Some(end) = rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .filter(|_| status.is_success())
+            {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !take(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) {
+                    return Ok(None);
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(&rest).into_owned();
+        anyhow::Ok((!status.is_success()).then_some(Answer { status, text }))
+    };
+    tokio::pin!(read);
+    tokio::select! {
+        read = &mut read => read,
+        // What was read may not have been looked at yet.
+        _closed = connection => read.await,
     }
 }
 

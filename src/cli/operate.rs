@@ -67,7 +67,7 @@ enum Probe {
 }
 
 /// `IP:PORT`, also behind `http://`, and `localhost` for 127.0.0.1.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let local = bare.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let parsed = local.as_deref().unwrap_or(bare).parse();
@@ -182,7 +182,7 @@ pub(super) fn probe(args: &ProbeArgs) -> anyhow::Result<Exit> {
     }
 }
 
-fn door(config: &ConfigArgs, admin: Option<SocketAddr>) -> Result<local::Door, Exit> {
+pub(super) fn door(config: &ConfigArgs, admin: Option<SocketAddr>) -> Result<local::Door, Exit> {
     // An address alone is enough on loopback; a token stands in the configuration only.
     if let Some(address) = admin.filter(|address| address.ip().is_loopback() && config.config.is_none()) {
         return Ok(local::Door::new(address, None));
@@ -192,7 +192,7 @@ fn door(config: &ConfigArgs, admin: Option<SocketAddr>) -> Result<local::Door, E
     Ok(local::Door::new(address, configured.token))
 }
 
-fn unreachable(door: &local::Door, error: &anyhow::Error) -> Exit {
+pub(super) fn unreachable(door: &local::Door, error: &anyhow::Error) -> Exit {
     complain(&format!("error: no sidecar answers at {}: {error:#}", door.address()));
     Exit::Unavailable
 }

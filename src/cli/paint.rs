@@ -62,3 +62,20 @@ pub(super) fn counted(count: usize, word: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {word}{plural}")
 }
+
+/// A text from elsewhere, unable to act on a terminal.
+pub(super) fn harmless(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    text.chars()
+        .flat_map(|c| {
+            let (shown, escaped) = if hidden(c) {
+                (None, Some(c.escape_default()))
+            } else {
+                (Some(c), None)
+            };
+            shown.into_iter().chain(escaped.into_iter().flatten())
+        })
+        .collect()
+}

@@ -3,9 +3,13 @@
 mod letter;
 
 use super::{ConfigArgs, Exit, complain, load, moment, read, say, subject::Subject};
-use crate::event::{Clock, SystemClock, Timestamp};
+use crate::{
+    boot::trial::Content,
+    event::{Clock, SystemClock, Timestamp},
+    provider::Fresh,
+};
 use clap::{Args, ValueEnum};
-use letter::{Content, Letter};
+use letter::Letter;
 use std::path::PathBuf;
 
 /// No webhook is larger, and a body is held in memory.
@@ -48,22 +52,24 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
         Ok(subject) => subject,
         Err(none) => return Ok(none.complain()),
     };
+    let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
     let content = if let Some(path) = &args.data {
         match read(path, LONGEST) {
-            Ok(body) => Content::of(body.into(), path),
+            Ok(body) => Content::of(body.into()),
             Err(exit) => return Ok(exit),
         }
-    } else if let Some((content, event)) = Content::sample(&subject) {
+    } else if subject.provider.sample_events().next().is_some() {
+        let sample = subject.provider.sample(None, Fresh::at(at));
         complain(&format!(
-            "note: no --data, so this signs the sample event `{event}` of the preset"
+            "note: no --data, so this signs the sample event `{}` of the preset",
+            sample.event
         ));
-        content
+        Content::of_sample(sample)
     } else {
         complain("error: this provider has no sample event: give the body with --data FILE");
         return Ok(Exit::Usage);
     };
-    let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
-    let letter = match Letter::write(&loaded.settings, &subject, content, at) {
+    let letter = match Letter::write(&loaded.settings, &subject, content, at, args.data.as_deref()) {
         Ok(letter) => letter,
         Err(reason) => {
             complain(&format!(
@@ -75,6 +81,14 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
     };
     if let Some(doubt) = letter.doubt(&subject) {
         complain(&format!("note: hookward itself would not take this: {doubt}"));
+    }
+    if args.output == Form::Headers && !letter.is_proven_by_headers() {
+        complain(&format!(
+            "error: source `{}` cannot be signed for by headers alone: the credential travels in the query or the body (`-o \
+             curl` and `-o json` show the whole request)",
+            args.source
+        ));
+        return Ok(Exit::Finding);
     }
     say(&match args.output {
         Form::Headers => letter.headers(),

@@ -33,11 +33,17 @@ pub(super) fn admit(
     };
     trail.source = Some(source.clone());
     allowed_method(source, &head).map_err(|ending| ending.closing_unread(&head))?;
-    let in_flight = headers(shared, source, &head, &client, trail).map_err(|ending| ending.closing_unread(&head))?;
-    let verifier = source
-        .provider
-        .begin(&head, &source.keys)
-        .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?;
+    let enrols = shared.enrolments.expects(&source.name, trail.arrived) && source.provider.asks_to_enrol(&head);
+    let in_flight =
+        headers(shared, source, &head, &client, trail, enrols).map_err(|ending| ending.closing_unread(&head))?;
+    let verifier = if enrols {
+        source.provider.begin_enrolment()
+    } else {
+        source
+            .provider
+            .begin(&head, &source.keys)
+            .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?
+    };
     if verifier.is_handshake() {
         let asked = shared.handshakes.spend(client.ip, &source.name, trail.arrived);
         asked.map_err(|over| {
@@ -61,11 +67,13 @@ fn headers(
     head: &Parts,
     client: &Client,
     trail: &Trail,
+    enrols: bool,
 ) -> Result<Share, Ending> {
     if !source.allows(client.ip) {
         return Err(Ending::new(Outcome::ClientDenied, "client is not in allow_from"));
     }
-    if let Some(reason) = &source.unavailable {
+    // The secret that it waits for may be the very one that is about to be handed out.
+    if let Some(reason) = source.unavailable.as_ref().filter(|_| !enrols) {
         return Err(Ending::new(Outcome::Overloaded, reason.clone()).with_retry_after(30));
     }
     if let Some(penalties) = shared.penalties_of(client)

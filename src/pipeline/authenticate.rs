@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     event::{Client, Envelope, Frames, IdentityHasher, Timestamp},
-    provider::{Evidence, Finding, Refusal},
+    provider::{Cause, Evidence, Finding, Refusal},
     source::{DeliveryIdentity, Ending, Outcome, Scope, Source, Trail, unexpired},
 };
 use http::{StatusCode, request::Parts};
@@ -46,6 +46,9 @@ pub(super) fn authenticate(
         head: &head,
         body: &body,
     };
+    if verifier.is_enrolment() {
+        return Err(enrol(worker, &source, &client, envelope, trail));
+    }
     let now = trail.arrived_wall;
     let finding = source
         .provider
@@ -87,6 +90,21 @@ pub(super) fn authenticate(
 
 /// How far our clock may be off Redis's before we distrust it, milliseconds.
 const TRUSTED_SKEW: i64 = 30_000;
+
+/// Keeps the secret that a handshake hands out for the operator who expects one.
+fn enrol(worker: &Worker, source: &Source, client: &Client, envelope: Envelope<'_>, trail: &Trail) -> Ending {
+    let shared = &worker.shared;
+    let Some(handed) = source.provider.enrolment(envelope.head, envelope.body) else {
+        let cause = Cause::ChallengeMalformed("enrolment".into());
+        return admit::unverified(shared, source, client, trail, &Refusal::Unverified(cause));
+    };
+    let now = shared.observers.clock.monotonic();
+    if !shared.enrolments.arrive(&source.name, handed.secret, client.ip, now) {
+        let reason = "another handshake came in this enrolment window (both are void), or the window is over";
+        return Ending::new(Outcome::Unverified, reason);
+    }
+    Ending::challenge(handed.answer)
+}
 
 fn refused(worker: &Worker, source: &Source, client: &Client, trail: &Trail, refusal: &Refusal) -> Ending {
     let ending = admit::unverified(&worker.shared, source, client, trail, refusal);

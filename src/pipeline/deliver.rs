@@ -78,6 +78,7 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
     let begun = clock.monotonic();
     let handovers = send_all(worker, &parcel, witness.as_ref(), required).await;
     trail.upstream = Some(clock.monotonic().since(begun));
+    trail.handed = handovers.iter().map(Handover::told).collect();
     settle(worker, hold, &handovers, &names).await;
     let ending = conclude(worker, &handovers, several);
     if ending.outcome == Outcome::Delivered {

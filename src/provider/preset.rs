@@ -1,9 +1,11 @@
 //! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
 
+mod extra;
 mod quantity;
 mod scheme;
 mod written;
 
+pub use extra::{EnrolmentRule, SampleRule};
 pub use quantity::{Size, Span};
 pub use scheme::{Algorithm, KeyRule};
 pub use written::{Chosen, OneOrMany, Want};
@@ -74,6 +76,8 @@ pub struct Preset {
     pub methods: Vec<String>,
     /// Handshakes that are answered here.
     pub challenge: Vec<ChallengeRule>,
+    /// A handshake that hands the secret out; answered only within an enrolment window.
+    pub enrolment: Option<EnrolmentRule>,
     /// Realistic events, for `send` and `dev`.
     pub samples: Vec<SampleRule>,
 }
@@ -320,20 +324,6 @@ pub struct ReplyRule {
     pub headers: BTreeMap<String, String>,
     /// What `hmac(…)` takes.
     pub macs: Grammar,
-}
-
-/// A realistic event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SampleRule {
-    /// Its type.
-    pub event: String,
-    /// Its body, byte for byte.
-    pub body: String,
-    /// `application/json` where absent.
-    pub content_type: Option<String>,
-    /// Headers that the provider sends with it beside signature, id and event.
-    pub headers: BTreeMap<String, String>,
 }
 
 impl Preset {

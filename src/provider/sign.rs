@@ -1,5 +1,7 @@
 //! The headers that a provider would send: the verifier's own templates, filled and signed with the newest secret.
 
+pub mod inside;
+
 use super::{
     CannotSign, Unsigned, canonical,
     field::{Field, Place, Scene},
@@ -15,6 +17,7 @@ use crate::event::Frames;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{HeaderName, HeaderValue, Request, header::CONTENT_TYPE, request::Parts};
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// The headers, in order: id, event and time first, the signature last.
 pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
@@ -23,6 +26,10 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     };
     if plan.each.is_some() || !signature.from.iter().all(|field| field.header().is_some()) {
         let message = match &signature.from[0].place {
+            // It is there already.
+            Place::Query(name) if plan.algorithm.is_bare() && bears(request.target, name) => {
+                return described(plan, request);
+            }
             Place::Query(name) => format!("the credential travels in the query: add `{name}=…` to the URL"),
             _ => "the signature stands in the body, which is not changed here".to_owned(),
         };
@@ -99,8 +106,30 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     Ok(headers)
 }
 
+/// The target with the credential in its query, where it travels there; else as it is.
+pub fn with_credential(plan: &Plan, target: &str, keys: &Keys) -> String {
+    let place = plan.signature.as_ref().map(|signature| &signature.from[0].place);
+    let (Some(Place::Query(name)), Some(Key::Token { text, .. })) = (place, keys.at(0)) else {
+        return target.to_owned();
+    };
+    let mark = if target.contains('?') { '&' } else { '?' };
+    let mut target = format!("{target}{mark}{name}=");
+    for byte in text.expose() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => target.push(char::from(*byte)),
+            _ => write!(target, "%{byte:02X}").expect("writing to a String cannot fail"),
+        }
+    }
+    target
+}
+
+fn bears(target: &str, name: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    super::form::values(query.as_bytes(), name).next().is_some()
+}
+
 /// Id, event and other headers that the preset reads; what the request does not name is made up.
-fn described(plan: &Plan, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
+pub fn described(plan: &Plan, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, CannotSign> {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let mut put = |field: &Field, text: &str| -> Result<(), CannotSign> {
         if let Some(name) = field.header()
@@ -185,13 +214,25 @@ fn mac_of(plan: &Plan, scene: &Scene<'_>, mut mac: Mac, encoding: Encoded) -> Re
             return Err(CannotSign(message));
         }
     }
-    let json =
-        plan.templates[0].has(|piece| matches!(piece, Piece::Field(field) if matches!(field.place, Place::Json(_))));
+    // A time inside the body is the body's: it is signed as it stands.
+    let own_time = plan
+        .time
+        .as_ref()
+        .filter(|time| matches!(time.field.place, Place::Json(_)));
+    let json = plan.templates[0].has(|piece| match piece {
+        Piece::Field(field) => matches!(field.place, Place::Json(_)),
+        Piece::Timestamp => own_time.is_some(),
+        _ => false,
+    });
     let picks = json.then(|| plan.proof.pick(scene.form.unwrap_or_default()));
-    let time = match &plan.time {
-        // A time inside the body is the body's: it is signed as it stands.
-        Some(time) if matches!(time.field.place, Place::Json(_)) => None,
-        _ => scene.time.clone(),
+    let read = Scene {
+        json: picks.as_ref(),
+        ..scene.clone()
+    };
+    let time = match own_time.map(|time| read.read(&time.field)) {
+        Some(super::field::Found::Text(text)) => Some(text),
+        Some(_) => None,
+        None => scene.time.clone(),
     };
     let scene = Scene {
         json: picks.as_ref(),

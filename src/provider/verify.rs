@@ -29,6 +29,8 @@ pub use prove::Proof;
 pub struct Verifier {
     /// Which handshake it is that no signature proves.
     opening: Option<usize>,
+    /// Nothing is verified: it may hand a secret out.
+    enrolling: bool,
     states: States,
     fed: usize,
     digest: BodyDigest,
@@ -52,6 +54,7 @@ impl Verifier {
         };
         Ok(Self {
             opening,
+            enrolling: false,
             states,
             fed: 0,
             digest: BodyDigest::new(plan.digests_body),
@@ -99,9 +102,25 @@ impl Verifier {
         Ok(States::Many(macs.collect::<Result<_, Cause>>()?))
     }
 
+    /// For a handshake that hands a secret out: can verify nothing.
+    pub(super) fn enrolling() -> Self {
+        Self {
+            opening: None,
+            enrolling: true,
+            states: States::None,
+            fed: 0,
+            digest: BodyDigest::new(false),
+        }
+    }
+
     /// Is it a handshake that no signature proves?
     pub fn is_handshake(&self) -> bool {
-        self.opening.is_some()
+        self.opening.is_some() || self.enrolling
+    }
+
+    /// Is it the one that hands a secret out?
+    pub fn is_enrolment(&self) -> bool {
+        self.enrolling
     }
 
     /// Feeds one frame.
@@ -126,7 +145,7 @@ impl Verifier {
         keys: &Keys,
         now: Timestamp,
     ) -> Result<Finding, Refusal> {
-        if self.fed != envelope.body.len() {
+        if self.enrolling || self.fed != envelope.body.len() {
             return Err(Refusal::Unverified(Cause::BodyIncomplete));
         }
         if let Some(index) = self.opening {

@@ -1,5 +1,6 @@
 //! The closed list of what can become of a request: status, log word, metric label and `Hookward-Outcome` come from here.
 
+use crate::telemetry::Shelf;
 use http::StatusCode;
 
 macro_rules! outcomes {
@@ -85,6 +86,37 @@ outcomes! {
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, "Upstream timed out";
     /// A required destination did not accept it.
     UpstreamFailed = "upstream_failed", BAD_GATEWAY, "Upstream failed";
+}
+
+impl Outcome {
+    /// Where a request that ended so is kept. What anybody can cause is kept apart: handshakes that nothing proves, and
+    /// what was turned away before or for want of a proof.
+    pub const fn shelf(self) -> Shelf {
+        match self {
+            Self::Challenge
+            | Self::Malformed
+            | Self::NoSource
+            | Self::Method
+            | Self::ClientDenied
+            | Self::Unverified
+            | Self::Stale
+            | Self::Penalized
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::Overloaded => Shelf::Refused,
+            Self::Delivered
+            | Self::Duplicate
+            | Self::Replayed
+            | Self::Conflict
+            | Self::InFlight
+            | Self::Filtered
+            | Self::RateLimited
+            | Self::LedgerUnavailable
+            | Self::UpstreamUnreachable
+            | Self::UpstreamTimeout
+            | Self::UpstreamFailed => Shelf::Deliveries,
+        }
+    }
 }
 
 #[cfg(test)]

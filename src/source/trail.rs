@@ -3,7 +3,7 @@
 use super::{Ending, Outcome, Source};
 use crate::{
     event::{Clock, EventName, Monotonic, Timestamp},
-    telemetry::{Log, RequestId, RequestRecord, SourceMeters, TraceParent},
+    telemetry::{Handed, Log, Recent, RequestId, RequestRecord, SourceMeters, TraceParent},
 };
 use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
 
@@ -11,6 +11,7 @@ use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
 pub struct Trail {
     clock: Arc<dyn Clock>,
     log: Log,
+    recent: Recent,
     // Meters of the source "": where a request ends before it has one.
     unknown: Arc<SourceMeters>,
     ended: bool,
@@ -38,6 +39,8 @@ pub struct Trail {
     pub bytes: u64,
     /// Time that destinations took.
     pub upstream: Option<Duration>,
+    /// How each destination that was waited for took it.
+    pub handed: Vec<Handed>,
 }
 
 /// Whom a trail reports to.
@@ -47,6 +50,8 @@ pub struct Observers {
     pub clock: Arc<dyn Clock>,
     /// The log.
     pub log: Log,
+    /// The last requests.
+    pub recent: Recent,
     /// Meters of the source "".
     pub unknown: Arc<SourceMeters>,
 }
@@ -59,6 +64,7 @@ impl Trail {
             arrived_wall: observers.clock.wall(),
             clock: observers.clock.clone(),
             log: observers.log.clone(),
+            recent: observers.recent.clone(),
             unknown: observers.unknown.clone(),
             ended: false,
             detached: false,
@@ -71,6 +77,7 @@ impl Trail {
             attempt: None,
             bytes: 0,
             upstream: None,
+            handed: Vec::new(),
         }
     }
 
@@ -100,7 +107,7 @@ impl Trail {
         let meters = self.source.as_ref().map_or(&*self.unknown, |source| &source.meters);
         let added = took.saturating_sub(self.upstream.unwrap_or_default());
         meters.request(outcome as usize, took, added);
-        self.log.request(&RequestRecord {
+        let record = RequestRecord {
             at: self.clock.wall(),
             request_id: self.request_id.as_str(),
             trace_id: self.traceparent.trace_id(),
@@ -115,7 +122,9 @@ impl Trail {
             bytes: self.bytes,
             duration: took,
             upstream: self.upstream,
-        });
+            destinations: &self.handed,
+        };
+        self.log.request(&record, &self.recent, outcome.shelf());
     }
 }
 

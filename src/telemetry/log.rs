@@ -6,7 +6,7 @@ mod writer;
 
 pub use events::Events;
 
-use crate::event::{Clock, Timestamp};
+use crate::event::{Clock, DestinationName, Timestamp};
 use line::{Line, Scratch};
 use std::{
     cell::RefCell,
@@ -22,7 +22,10 @@ use std::{
 };
 use writer::Writer;
 
-use super::metrics::Counter;
+use super::{
+    metrics::{Counter, DeliveryResult},
+    recent::{Recent, Shelf},
+};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +128,54 @@ pub struct RequestRecord<'a> {
     pub duration: Duration,
     /// How much of that the slowest destination took.
     pub upstream: Option<Duration>,
+    /// How each destination that was waited for took it; kept in [`Recent`], not logged.
+    pub destinations: &'a [Handed],
+}
+
+/// How one destination took a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// Its name.
+    pub name: DestinationName,
+    /// What it came to.
+    pub result: DeliveryResult,
+    /// The status that it answered with.
+    pub status: Option<u16>,
+    /// From the first try to its answer.
+    pub took: Duration,
+}
+
+impl RequestRecord<'_> {
+    fn fill(&self, line: &mut Line<'_>) {
+        line.text("request_id", self.request_id)
+            .text("trace_id", self.trace_id)
+            .text("source", self.source)
+            .maybe_text("event", self.event)
+            .maybe_text("delivery", self.delivery)
+            .maybe("attempt", self.attempt)
+            .text("outcome", self.outcome);
+        match self.reason {
+            Some(reason) => line.display("reason", reason),
+            None => line.maybe_text("reason", None),
+        };
+        line.maybe("status", Some(self.status));
+        match self.client {
+            Some(client) => line.display("client", &client),
+            None => line.maybe_text("client", None),
+        };
+        line.maybe("bytes", Some(self.bytes))
+            .millis("duration_ms", Some(self.duration))
+            .millis("upstream_ms", self.upstream);
+    }
+
+    fn fill_destinations(&self, line: &mut Line<'_>) {
+        line.list("destinations", self.destinations, |line, handed| {
+            line.text("result", handed.result.label())
+                .maybe("status", handed.status)
+                .millis("duration_ms", Some(handed.took))
+                .text("name", handed.name.as_str());
+        });
+    }
 }
 
 /// The log. A clone is another handle; when the last one goes, what is buffered is written.
@@ -178,31 +229,24 @@ impl Log {
         self.0.level.store(level as u8, Relaxed);
     }
 
-    /// The line of a request that was answered. Never blocks: it is formatted into a buffer.
-    pub fn request(&self, record: &RequestRecord<'_>) {
-        if !self.enabled(Level::Info) {
-            return;
-        }
-        self.write(record.at, Level::Info, "request", |line| {
-            line.text("request_id", record.request_id)
-                .text("trace_id", record.trace_id)
-                .text("source", record.source)
-                .maybe_text("event", record.event)
-                .maybe_text("delivery", record.delivery)
-                .maybe("attempt", record.attempt)
-                .text("outcome", record.outcome);
-            match record.reason {
-                Some(reason) => line.display("reason", reason),
-                None => line.maybe_text("reason", None),
-            };
-            line.maybe("status", Some(record.status));
-            match record.client {
-                Some(client) => line.display("client", &client),
-                None => line.maybe_text("client", None),
-            };
-            line.maybe("bytes", Some(record.bytes))
-                .millis("duration_ms", Some(record.duration))
-                .millis("upstream_ms", record.upstream);
+    /// The line of a request that was answered, kept among the `recent` ones too. Never blocks: it is formatted into a
+    /// buffer, once where the log is JSON.
+    pub fn request(&self, record: &RequestRecord<'_>, recent: &Recent, on: Shelf) {
+        scratch(|scratch| {
+            let format = self.0.format;
+            let written = self.enabled(Level::Info);
+            if written {
+                record.fill(&mut scratch.line(format, record.at, Level::Info, "request"));
+                self.0.writer.append(scratch.finish(format));
+            }
+            if !written || format != Format::Json {
+                record.fill(&mut scratch.line(Format::Json, record.at, Level::Info, "request"));
+                scratch.finish(Format::Json);
+            }
+            record.fill_destinations(&mut scratch.reopened());
+            // Without the line feed.
+            let line = scratch.finish(Format::Json);
+            recent.push(on, &line[..line.len() - 1]);
         });
     }
 

@@ -1,6 +1,7 @@
 //! Every metric of hookward: registered once, labelled from the configuration only, counted through ready-made handles.
 
 mod exposition;
+mod figures;
 mod histogram;
 mod meters;
 

@@ -25,6 +25,7 @@ mod handshakes;
 mod http2;
 mod journey;
 mod limits;
+mod operate;
 mod outage;
 mod outcomes;
 mod process;

@@ -6,8 +6,11 @@ use clap::Parser;
 use std::{fmt::Write, path::Path};
 
 /// The program's verbs that go with a trial, the configuration apart, and what they are good for.
-const VERBS: [(&str, &[&str]); 5] = [
+const VERBS: [(&str, &[&str]); 8] = [
     ("is it ready?", &["probe", "readyz"]),
+    ("a sample of Stripe's, signed", &["send", "stripe"]),
+    ("and a forged one", &["send", "stripe", "--bad", "signature"]),
+    ("watch requests as they end", &["tail"]),
     (
         "let the Stripe event through once more",
         &["forget", "stripe", "evt_yours"],
@@ -35,8 +38,11 @@ It stays up, and tells of every further request as above. Paste these into anoth
 
 # what it counts
 curl -s http://{}/metrics
+
+# what it looks like
+http://{}
 ",
-        at.health
+        at.health, at.admin
     );
     if let Some(file) = configuration {
         for (what, command) in commands(&program(), &file.to_string_lossy()) {
@@ -80,6 +86,7 @@ mod tests {
         let commands = commands("hookward", "it's.yaml");
         let probe = ("is it ready?", r"hookward probe readyz -c 'it'\''s.yaml'".to_owned());
         assert_eq!(commands[0], probe);
-        assert!(commands[1].1.starts_with("hookward forget stripe evt_yours -c"));
+        assert!(commands[1].1.starts_with("hookward send stripe -c"));
+        assert!(commands[4].1.starts_with("hookward forget stripe evt_yours -c"));
     }
 }

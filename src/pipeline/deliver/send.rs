@@ -3,7 +3,7 @@
 use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Mark, origin};
 use crate::{
     event::{DestinationName, Frames, Timestamp},
-    telemetry::{DeliveryResult, Level, RequestId, TraceParent},
+    telemetry::{DeliveryResult, Handed, Level, RequestId, TraceParent},
     upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, breaker::Change, compose},
 };
 use http::HeaderValue;
@@ -25,6 +25,8 @@ pub(super) enum Standing {
 pub(super) struct Handover {
     pub target: Target,
     pub result: Result<Reply, DeliveryError>,
+    counted: DeliveryResult,
+    took: Duration,
 }
 
 /// What goes out: the request as it came in, and what is attested of it. Shared by all its destinations.
@@ -50,7 +52,7 @@ pub(super) async fn send(
     let result = attempt(worker, parcel, &target.to, time, standing).await;
     let took = clock.monotonic().since(begun);
     let meters = &parcel.authentic.source.meters;
-    let (counted, took) = match &result {
+    let (counted, answered) = match &result {
         Ok(reply) if reply.status.is_success() => (DeliveryResult::Delivered, Some(took)),
         Ok(_) | Err(DeliveryError::Broken { .. }) => (DeliveryResult::Failed, Some(took)),
         Err(DeliveryError::Timeout { .. }) => (DeliveryResult::Timeout, Some(took)),
@@ -58,11 +60,16 @@ pub(super) async fn send(
             (DeliveryResult::Unreachable, None)
         }
     };
-    meters.delivery(target.index, counted, took);
+    meters.delivery(target.index, counted, answered);
     if result.as_ref().is_ok_and(|reply| reply.cut) {
         meters.reply_cut(target.index);
     }
-    Handover { target, result }
+    Handover {
+        target,
+        result,
+        counted,
+        took,
+    }
 }
 
 /// One request to one destination, if there is room for it and it is not being left alone.
@@ -164,6 +171,16 @@ impl Parcel {
 }
 
 impl Handover {
+    /// What is kept of it for operators.
+    pub fn told(&self) -> Handed {
+        Handed {
+            name: self.target.to.name.clone(),
+            result: self.counted,
+            status: self.result.as_ref().ok().map(|reply| reply.status.as_u16()),
+            took: self.took,
+        }
+    }
+
     /// The destination has it.
     pub fn succeeded(&self) -> bool {
         self.result.as_ref().is_ok_and(|reply| reply.status.is_success())

@@ -61,6 +61,15 @@ impl Scratch {
         &self.bytes
     }
 
+    /// The JSON line that was finished last, as if it were not.
+    pub fn reopened(&mut self) -> Line<'_> {
+        self.bytes.truncate(self.bytes.len().saturating_sub(2));
+        Line {
+            out: &mut self.bytes,
+            format: Format::Json,
+        }
+    }
+
     /// Date and time change once a second; turning them into text costs more than the rest of a line.
     fn stamp(&mut self, at: Timestamp) {
         if self.second == Some(at.as_secs()) {
@@ -128,6 +137,26 @@ impl Line<'_> {
     pub fn number(&mut self, key: &str, value: fmt::Arguments<'_>) -> &mut Self {
         self.key(key);
         self.raw(value);
+        self
+    }
+
+    /// A list of objects, each filled by `fill`; for JSON lines only.
+    pub fn list<T>(&mut self, key: &str, values: &[T], fill: impl Fn(&mut Self, &T)) -> &mut Self {
+        self.key(key);
+        self.out.push(b'[');
+        for (place, value) in values.iter().enumerate() {
+            if place > 0 {
+                self.out.push(b',');
+            }
+            let start = self.out.len();
+            fill(self, value);
+            // Every value of an object brings its comma along; the first one opens the object instead.
+            if let Some(first) = self.out.get_mut(start) {
+                *first = b'{';
+                self.out.push(b'}');
+            }
+        }
+        self.out.push(b']');
         self
     }
 

@@ -78,13 +78,14 @@ fn record() -> RequestRecord<'static> {
         bytes: 1024,
         duration: Duration::from_micros(12_345),
         upstream: Some(Duration::from_micros(11_900)),
+        destinations: &[],
     }
 }
 
 #[test]
 fn a_request_is_one_json_line_with_the_keys_of_the_contract() {
     let (log, sink, _) = start(Format::Json, Level::Info);
-    log.request(&record());
+    log.request(&record(), &Recent::new(4096), Shelf::Deliveries);
     log.flush();
     assert_eq!(
         sink.text(),
@@ -111,7 +112,7 @@ fn what_is_not_known_is_null_in_json_and_absent_in_text() {
         ..record()
     };
     let (log, sink, _) = start(Format::Json, Level::Info);
-    log.request(&bare);
+    log.request(&bare, &Recent::new(4096), Shelf::Deliveries);
     log.flush();
     let line: serde_json::Value = serde_json::from_str(&sink.text()).expect("JSON");
     let keys: Vec<&str> = line
@@ -130,7 +131,7 @@ fn what_is_not_known_is_null_in_json_and_absent_in_text() {
     assert_eq!(line["source"], "");
 
     let (log, sink, _) = start(Format::Text, Level::Info);
-    log.request(&bare);
+    log.request(&bare, &Recent::new(4096), Shelf::Deliveries);
     log.flush();
     assert_eq!(
         sink.text(),
@@ -144,10 +145,15 @@ fn nothing_from_outside_breaks_out_of_its_value() {
     let hostile = "a\r\n\u{1b}[31m\u{9b}\u{202e}\u{7f}\",\"level\":\"x\\ é";
     for format in [Format::Json, Format::Text] {
         let (log, sink, _) = start(format, Level::Info);
-        log.request(&RequestRecord {
+        let recent = Recent::new(4096);
+        let hostile_record = RequestRecord {
             event: Some(hostile),
             ..record()
-        });
+        };
+        log.request(&hostile_record, &recent, Shelf::Deliveries);
+        let kept = recent.after(0, 2).kept;
+        let kept: serde_json::Value = serde_json::from_str(&kept[0].line).expect("JSON");
+        assert_eq!(kept["event"], hostile);
         log.message(Level::Warn, hostile, &[("path", &hostile)]);
         log.flush();
         let text = sink.text();
@@ -191,9 +197,64 @@ fn values_are_cut_at_256_bytes_between_characters() {
 }
 
 #[test]
+fn what_is_kept_is_the_json_line_and_its_destinations_whatever_the_log_writes() {
+    let name = |name: &str| DestinationName::parse(name).expect("a name");
+    let destinations = [
+        Handed {
+            name: name("billing"),
+            result: DeliveryResult::Failed,
+            status: Some(503),
+            took: Duration::from_micros(11_900),
+        },
+        Handed {
+            name: name("search"),
+            result: DeliveryResult::Unreachable,
+            status: None,
+            took: Duration::from_millis(3),
+        },
+    ];
+    let full = RequestRecord {
+        destinations: &destinations,
+        ..record()
+    };
+    for (format, level) in [
+        (Format::Json, Level::Info),
+        (Format::Json, Level::Error),
+        (Format::Text, Level::Info),
+        (Format::Text, Level::Error),
+    ] {
+        let (log, sink, _) = start(format, level);
+        let recent = Recent::new(8192);
+        log.request(&full, &recent, Shelf::Deliveries);
+        log.request(&record(), &recent, Shelf::Refused);
+        log.flush();
+        assert_eq!(sink.text().lines().count(), if level == Level::Info { 2 } else { 0 });
+        assert!(!sink.text().contains("destinations"));
+        let kept = recent.after(0, 9).kept;
+        let lines: Vec<serde_json::Value> = kept
+            .iter()
+            .map(|one| serde_json::from_str(&one.line).expect("JSON"))
+            .collect();
+        assert_eq!(
+            lines[0]["destinations"],
+            serde_json::json!([
+                {"result": "failed", "status": 503, "duration_ms": 11.9, "name": "billing"},
+                {"result": "unreachable", "status": null, "duration_ms": 3.0, "name": "search"},
+            ])
+        );
+        assert_eq!(lines[1]["destinations"], serde_json::json!([]));
+        assert_eq!(
+            (&lines[0]["request_id"], &lines[0]["duration_ms"]),
+            (&"0abc".into(), &12.345.into())
+        );
+        assert_eq!((kept[0].shelf, kept[1].shelf), (Shelf::Deliveries, Shelf::Refused));
+    }
+}
+
+#[test]
 fn lines_below_the_level_are_not_written() {
     let (log, sink, _) = start(Format::Text, Level::Warn);
-    log.request(&record());
+    log.request(&record(), &Recent::new(4096), Shelf::Deliveries);
     log.message(Level::Info, "quiet", &[]);
     log.message(Level::Error, "loud", &[]);
     log.set_level(Level::Debug);

@@ -64,6 +64,12 @@ impl Histogram {
         self.0.sum_nanos.fetch_add(took, Relaxed);
     }
 
+    /// Upper bounds (the last one infinite) and how many durations each bucket holds.
+    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = self.0.bounds.iter().copied().chain([f64::INFINITY]);
+        bounds.zip(self.0.buckets.iter().map(|b| b.load(Relaxed))).collect()
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.0.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
@@ -86,8 +92,7 @@ impl TypedMetric for Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let bounds = self.0.bounds.iter().copied().chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(self.0.buckets.iter().map(|b| b.load(Relaxed))).collect();
+        let buckets = self.buckets();
         // The count comes from the very buckets that are written: a scrape in the middle of an observation must not show
         // a `+Inf` bucket that differs from the count.
         let count = buckets.iter().map(|(_, n)| n).sum();

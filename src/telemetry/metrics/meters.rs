@@ -41,7 +41,8 @@ pub enum DeliveryResult {
 impl DeliveryResult {
     pub(super) const ALL: [Self; 4] = [Self::Delivered, Self::Failed, Self::Timeout, Self::Unreachable];
 
-    pub(super) const fn label(self) -> &'static str {
+    /// The label `result`.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
             Self::Failed => "failed",
