@@ -291,44 +291,6 @@ async fn what_is_forgotten_is_forgotten_by_every_replica_at_once() {
     }
 }
 
-/// A walk over many pages finds each once, and nothing of others.
-#[tokio::test]
-async fn a_sources_late_deliveries_are_found_among_many_keys() {
-    let server = RedisServer::start();
-    server.query::<()>(&["DEBUG", "POPULATE", "20000", "other"]);
-    // Many at once on a busy machine.
-    let sidecar = Sidecar::with(&Target {
-        timeout: Duration::from_secs(5),
-        ..target(server.port())
-    });
-    let asks: Vec<_> = (0..500).map(|_| ask()).collect();
-    let settled = asks.iter().map(async |ask| {
-        let claim = sidecar.granted(ask).await;
-        assert!(!claim.is_local());
-        assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
-    });
-    futures_util::future::join_all(settled).await;
-    let held = sidecar.granted(&ask()).await;
-    let lately = Lately {
-        within: Duration::from_mins(5),
-        event: None,
-        window: Duration::from_mins(10),
-    };
-    let recalled = sidecar.doors[1].forget_since(&asks[0].source, &lately).await;
-    let expected = Recalled {
-        deliverable: 500,
-        complete: true,
-    };
-    assert_eq!(recalled, Ok(expected));
-    assert_eq!(sidecar.replays.remembered(), 0);
-    for ask in &asks {
-        let claim = sidecar.granted(&again(ask)).await;
-        assert_eq!(claim.attempt(), 2);
-        claim.release().await;
-    }
-    assert_eq!(held.settle(&a(), &a()).await, Settled::Done);
-}
-
 /// What is written back of a fan-out says who has had it, not that the attempt is over.
 #[tokio::test]
 async fn a_success_that_is_noted_in_an_outage_does_not_give_the_claim_away() {
@@ -366,6 +328,44 @@ async fn a_success_that_is_noted_in_an_outage_does_not_give_the_claim_away() {
         }
     })
     .await;
+}
+
+/// A walk over many pages finds each once, and nothing of others.
+#[tokio::test]
+async fn a_sources_late_deliveries_are_found_among_many_keys() {
+    let server = RedisServer::start();
+    server.query::<()>(&["DEBUG", "POPULATE", "20000", "other"]);
+    // Many at once on a busy machine.
+    let sidecar = Sidecar::with(&Target {
+        timeout: Duration::from_secs(5),
+        ..target(server.port())
+    });
+    let asks: Vec<_> = (0..500).map(|_| ask()).collect();
+    let settled = asks.iter().map(async |ask| {
+        let claim = sidecar.granted(ask).await;
+        assert!(!claim.is_local());
+        assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    });
+    futures_util::future::join_all(settled).await;
+    let held = sidecar.granted(&ask()).await;
+    let lately = Lately {
+        within: Duration::from_mins(5),
+        event: None,
+        window: Duration::from_mins(10),
+    };
+    let recalled = sidecar.doors[1].forget_since(&asks[0].source, &lately).await;
+    let expected = Recalled {
+        deliverable: 500,
+        complete: true,
+    };
+    assert_eq!(recalled, Ok(expected));
+    assert_eq!(sidecar.replays.remembered(), 0);
+    for ask in &asks {
+        let claim = sidecar.granted(&again(ask)).await;
+        assert_eq!(claim.attempt(), 2);
+        claim.release().await;
+    }
+    assert_eq!(held.settle(&a(), &a()).await, Settled::Done);
 }
 
 #[test]
