@@ -5,6 +5,8 @@
 #[path = "../vectors/case.rs"]
 #[allow(dead_code, reason = "the vectors' own test judges with it; this one sends")]
 mod case;
+#[path = "../support/cutting_proxy.rs"]
+mod cutting_proxy;
 #[path = "../support/redis.rs"]
 mod redis;
 mod support;
@@ -17,6 +19,7 @@ mod contract_ops;
 mod contract_wire;
 mod destinations;
 mod edge;
+mod faults;
 mod handshakes;
 mod http2;
 mod journey;
