@@ -70,7 +70,7 @@ impl CuttingProxy {
                 }
                 shared.connections.fetch_add(1, SeqCst);
                 let link = Arc::clone(&shared);
-                thread::spawn(move || link.connect(client, server));
+                thread::spawn(move || link.connect(&client, server));
             }
         });
         Self { port, link }
@@ -102,9 +102,9 @@ impl Link {
         held.windows(what.len()).any(|window| window == what)
     }
 
-    fn connect(self: Arc<Self>, client: TcpStream, server: u16) {
+    fn connect(self: Arc<Self>, client: &TcpStream, server: u16) {
         if self.refuses.load(SeqCst) {
-            return reset(&client);
+            return reset(client);
         }
         if self.hold_next.load(SeqCst) {
             self.wait_while(&self.hold_next);
@@ -120,9 +120,9 @@ impl Link {
         self.open.lock().expect("no panic").push(kept);
         let up = Arc::clone(&self);
         thread::spawn(move || up.ask(from_client, to_server));
-        self.answer(&server, &client);
+        self.answer(&server, client);
         // Not before a reset: a FIN would come first.
-        if socket2::SockRef::from(&client)
+        if socket2::SockRef::from(client)
             .linger()
             .is_ok_and(|linger| linger.is_none())
         {

@@ -8,17 +8,17 @@ use std::{
 
 struct Fault {
     number: usize,
-    fault: &'static str,
+    what: &'static str,
     /// Functions that bear `#[test]`, anywhere in the tree.
     tests: &'static [&'static str],
     /// What of it no test here provokes, and why.
     left_out: &'static str,
 }
 
-const fn fault(number: usize, fault: &'static str, tests: &'static [&'static str], left_out: &'static str) -> Fault {
+const fn fault(number: usize, what: &'static str, tests: &'static [&'static str], left_out: &'static str) -> Fault {
     Fault {
         number,
-        fault,
+        what,
         tests,
         left_out,
     }
@@ -282,15 +282,15 @@ fn every_fault_has_a_test_that_exists() {
     let forms = root.join("tests/ledger_forms.rs").exists();
     let mut missing = Vec::new();
     for (row, fault) in FAULTS.iter().enumerate() {
-        assert_eq!(fault.number, row + 1, "{}", fault.fault);
-        assert!(!fault.tests.is_empty(), "{} {} has no test", fault.number, fault.fault);
+        assert_eq!(fault.number, row + 1, "{}", fault.what);
+        assert!(!fault.tests.is_empty(), "{} {} has no test", fault.number, fault.what);
         for test in fault.tests {
             if !tests.contains(*test) && (forms || !FORMS.contains(test)) {
-                missing.push(format!("{} {}: {test}", fault.number, fault.fault));
+                missing.push(format!("{} {}: {test}", fault.number, fault.what));
             }
         }
         if !fault.left_out.is_empty() {
-            println!("{} {}: not here: {}", fault.number, fault.fault, fault.left_out);
+            println!("{} {}: not here: {}", fault.number, fault.what, fault.left_out);
         }
     }
     assert!(missing.is_empty(), "no such tests:\n{}", missing.join("\n"));
