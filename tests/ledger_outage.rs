@@ -289,6 +289,8 @@ async fn what_is_forgotten_is_forgotten_by_every_replica_at_once() {
             assert!(here.is_done(&first).await);
         }
     }
+}
+
 /// What is written back of a fan-out says who has had it, not that the attempt is over.
 #[tokio::test]
 async fn a_success_that_is_noted_in_an_outage_does_not_give_the_claim_away() {

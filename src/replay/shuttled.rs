@@ -40,6 +40,7 @@ fn ask(source: &str, delivery: usize, owner: u8) -> Ask {
         open: MINUTE,
         keep: 60 * MINUTE,
         source: SourceTag::of(&SourceName::parse(source).expect("a name")),
+        event: None,
         id: None,
         mac: Some(MacDigest::of(b"mac")),
     }
@@ -52,7 +53,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
     };
     Settlement {
         key: ask.key,
-        source: ask.source,
+        source: ask.source.clone(),
         fence: grant.fence,
         attempt: grant.attempt,
         keep: ask.keep,
@@ -60,6 +61,8 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         required: names(required),
         delivered: names(delivered),
         last: true,
+        age: Duration::ZERO,
+        event: None,
         id: ask.id,
         mac: ask.mac,
     }
@@ -67,6 +70,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
 
 fn renewal(ask: &Ask, grant: &Grant) -> Renewal {
     Renewal {
+        source: ask.source.clone(),
         key: ask.key,
         fence: grant.fence,
         lease: ask.lease,
