@@ -126,6 +126,7 @@ impl Faults {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
     redis: Book,
     replica: Record,
@@ -155,6 +156,7 @@ pub struct World {
 
 /// What can only be seen while it happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Broken {
     fence_not_growing: bool,
     forward_after_done: bool,
@@ -226,19 +228,19 @@ impl Book {
         fence: 100,
     };
 
-    fn holder(&self) -> Option<u8> {
+    fn holder(self) -> Option<u8> {
         match self.record.state {
             State::Held { owner } => Some(owner),
             _ => None,
         }
     }
 
-    fn is_done(&self) -> bool {
+    fn is_done(self) -> bool {
         matches!(self.record.state, State::Done { .. })
     }
 
     /// It knows of a success that nobody else may know of.
-    fn knows(&self) -> bool {
+    fn knows(self) -> bool {
         self.is_done() || (self.record.state == State::Free && self.record.had != 0)
     }
 }
@@ -456,12 +458,12 @@ impl World {
 
 impl Work {
     /// Granted by another ledger than the one that may hold a claim for it.
-    const fn idle(&self) -> bool {
+    const fn idle(self) -> bool {
         matches!(self.home, Home::Local) && !self.orphan
     }
 
     /// Nothing was forwarded yet.
-    const fn is_fresh(&self, required: Set) -> bool {
+    const fn is_fresh(self, required: Set) -> bool {
         self.succeeded == 0 && self.todo == required & !self.had
     }
 }
@@ -533,6 +535,7 @@ impl Model for Check {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     fn next_state(&self, before: &World, event: Event) -> Option<World> {
         let mut world = before.clone();
         match event {
@@ -687,7 +690,7 @@ impl Model for Check {
             Property::always(
                 "I1 an ack or D needs a success of every app",
                 |check: &Self, world: &World| {
-                    let known = world.acked || world.redis.is_done() || world.locals.iter().any(Book::is_done);
+                    let known = world.acked || world.redis.is_done() || world.locals.iter().any(|book| book.is_done());
                     !known || (0..check.destinations).all(|d| world.effects[d] > 0)
                 },
             ),
@@ -716,7 +719,7 @@ impl Model for Check {
             }),
             Property::always("I6 acked and quiet is D", |_, world: &World| {
                 let excused = world.faults.failovers > 0 || world.knowledge_lost || world.forgotten > 0;
-                let known = world.redis.is_done() || world.locals.iter().any(Book::is_done);
+                let known = world.redis.is_done() || world.locals.iter().any(|book| book.is_done());
                 !world.acked || !world.is_quiet() || excused || known
             }),
             Property::always("I7 fences grow", |_, world: &World| !world.broken.fence_not_growing),
