@@ -87,11 +87,14 @@ fn the_ledger_keeps_every_invariant() {
             lost_answers: 2,
             ..NONE
         }),
-        of(Faults {
-            outages: 1,
-            crashes: 1,
-            ..NONE
-        }),
+        Check {
+            destinations: 1,
+            ..of(Faults {
+                outages: 1,
+                crashes: 1,
+                ..NONE
+            })
+        },
         of(Faults {
             early_expiries: 1,
             failovers: 1,
