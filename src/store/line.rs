@@ -164,7 +164,7 @@ impl Lines {
     }
 
     async fn connect(&self) {
-        let opened = self.open().await;
+        let opened = self.open(false).await;
         *self.slot() = match opened {
             Ok(line) => Slot::Up { line, renewing: false },
             Err(error) => Slot::Idle(error),
@@ -175,7 +175,7 @@ impl Lines {
     /// Replaces a connection whose credentials are old, once the server takes the new ones.
     async fn renew(&self, old: Weak<Wire>) {
         loop {
-            let opened = self.open().await;
+            let opened = self.open(true).await;
             if !self.renewed(&old, opened) {
                 return;
             }
@@ -205,14 +205,15 @@ impl Lines {
         }
     }
 
-    async fn open(&self) -> Result<Line, String> {
+    /// `strict`: with the newest credentials or not at all.
+    async fn open(&self, strict: bool) -> Result<Line, String> {
         match &self.goal {
             Goal::Fixed(endpoint, role) => {
-                let opened = self.door.open(endpoint, *role, &self.tasks).await?;
+                let opened = self.door.open(endpoint, *role, &self.tasks, strict).await?;
                 Ok(Line::new(opened))
             }
             Goal::Master(sentinels) => {
-                let (opened, master) = sentinels.open_master(&self.door, &self.tasks).await?;
+                let (opened, master) = sentinels.open_master(&self.door, &self.tasks, strict).await?;
                 let line = Line::new(opened);
                 let (sentinels, wire) = (Arc::clone(sentinels), Arc::downgrade(&line.wire));
                 self.tasks.spawn(async move {

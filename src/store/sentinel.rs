@@ -92,16 +92,22 @@ impl Sentinels {
         &'a self,
         door: &'a Door,
         tasks: &'a TaskTracker,
+        strict: bool,
     ) -> BoxFuture<'a, Result<(Opened, Server), String>> {
-        Box::pin(self.open_whom_they_name(door, tasks))
+        Box::pin(self.open_whom_they_name(door, tasks, strict))
     }
 
-    async fn open_whom_they_name(&self, door: &Door, tasks: &TaskTracker) -> Result<(Opened, Server), String> {
+    async fn open_whom_they_name(
+        &self,
+        door: &Door,
+        tasks: &TaskTracker,
+        strict: bool,
+    ) -> Result<(Opened, Server), String> {
         let mut master = self.master().await?;
         loop {
             let endpoint = Endpoint::Server(master.clone());
             let opening = async {
-                let mut opened = door.open(&endpoint, Role::Records, tasks).await?;
+                let mut opened = door.open(&endpoint, Role::Records, tasks, strict).await?;
                 is_master(&mut opened).await.map(|()| opened)
             };
             tokio::select! {

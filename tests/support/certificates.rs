@@ -4,7 +4,7 @@ use hookward::{
     event::Secret,
     tls::{Certificates, ClientTls, Identity},
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::{
     fs,
     path::PathBuf,
@@ -25,12 +25,14 @@ impl Authority {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, "the authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         let issuer = Issuer::new(params, key);
         let made = |name: &str| {
             let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new([name.to_owned()]).expect("parameters");
+            let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+            params.distinguished_name.push(DnType::CommonName, name);
             let certificate = params.signed_by(&key, &issuer).expect("a certificate");
             (certificate.pem(), key.serialize_pem())
         };

@@ -178,7 +178,7 @@ impl Cluster {
 
     /// Moves a slot with all its keys, as `redis-cli --cluster reshard` does; `halfway` runs while some keys are here and
     /// some there.
-    pub fn move_slot(&self, slot: u16, to: usize, mut halfway: impl FnMut()) {
+    pub async fn move_slot(&self, slot: u16, to: usize, mut halfway: impl AsyncFnMut()) {
         let from = self.owner(slot);
         let (source, target) = (&self.nodes[from], &self.nodes[to]);
         let (source_id, target_id): (String, String) =
@@ -191,9 +191,9 @@ impl Cluster {
             let keys: Vec<String> = source.query(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
             let Some(key) = keys.first() else { break };
             source.query::<()>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
-            halfway();
+            halfway().await;
         }
-        halfway();
+        halfway().await;
         for node in [target, source].into_iter().chain(&self.nodes) {
             node.query::<()>(&["CLUSTER", "SETSLOT", &number, "NODE", &target_id]);
         }
