@@ -25,7 +25,7 @@ use hookward::{
     store::{Access, Breaker, Facts, Login, Place, Server, Store, Target},
     tls::ClientTls,
 };
-use redis_group::{Cluster, Watched, share, slot};
+use redis_group::{Cluster, Watched, named, share, slot, until};
 use redis_server::{RedisServer, free_port};
 use sidecar::{DECISION, Sidecar, a, again, ask, granted, timed, wait_until};
 use std::{
@@ -268,8 +268,30 @@ async fn back_on_redis(sidecar: &Sidecar, since: Instant) -> Duration {
     since.elapsed()
 }
 
-/// From the death of the master to claims on the new one, with `down-after-milliseconds` of 1000.
+/// From the death of the master to claims on the new one, with `down-after-milliseconds` of 1000. Where the machine is
+/// busy the sentinels may need longer; then it is what we add to that.
 const FAILOVER: Duration = Duration::from_secs(4);
+const OURS: Duration = Duration::from_secs(1);
+
+/// Notes when a majority of the sentinels named another master.
+fn majority(watched: &Watched) -> std::thread::JoinHandle<Instant> {
+    let (sentinels, old) = (watched.ports(), watched.master.port());
+    std::thread::spawn(move || {
+        until("a majority names another", || {
+            sentinels.iter().filter(|port| named(**port) != old).count() >= 2
+        });
+        Instant::now()
+    })
+}
+
+async fn fails_over(sidecar: &Sidecar, since: Instant, named: std::thread::JoinHandle<Instant>) {
+    let took = back_on_redis(sidecar, since).await;
+    let back = since + took;
+    let named = named.join().expect("it came to that");
+    let ours = back.saturating_duration_since(named);
+    eprintln!("failover: {took:?}, {ours:?} of it after a majority of the sentinels knew");
+    assert!(took <= FAILOVER || ours <= OURS, "{took:?}, {ours:?}");
+}
 
 #[tokio::test]
 async fn sentinel_names_the_master_and_the_next_one_when_it_dies() {
@@ -284,9 +306,9 @@ async fn sentinel_names_the_master_and_the_next_one_when_it_dies() {
     assert!(reason.contains("knows no master"), "{reason}");
 
     let facts = Facts::ask(&target, &SystemClock::new()).await.expect("a master");
-    let named = format!("127.0.0.1:{}", watched.master.port());
+    let master = format!("127.0.0.1:{}", watched.master.port());
     assert!(
-        facts.sentinels.iter().all(|(_, told)| told.as_ref() == Ok(&named)),
+        facts.sentinels.iter().all(|(_, told)| told.as_ref() == Ok(&master)),
         "{:?}",
         facts.sentinels
     );
@@ -305,14 +327,13 @@ async fn sentinel_names_the_master_and_the_next_one_when_it_dies() {
     // One that is away changes nothing.
     watched.sentinels[2].kill();
     watched.sentinels.truncate(2);
+    let named = majority(&watched);
     watched.master.kill();
     let died = Instant::now();
     let (claim, took) = timed(sidecar.granted(&ask())).await;
     assert!(claim.is_local() && took <= DECISION, "{took:?}");
     claim.release().await;
-    let took = back_on_redis(&sidecar, died).await;
-    eprintln!("failover after kill -9: {took:?}");
-    assert!(took <= FAILOVER, "{took:?}");
+    fails_over(&sidecar, died, named).await;
     assert!(sidecar.is_done(&delivered).await, "the replica had it");
 }
 
@@ -325,11 +346,9 @@ async fn a_master_that_hung_and_comes_back_is_not_believed() {
         let claim = granted(door.claim(ask(), OnOutage::Reject).await.expect("a decision"));
         claim.release().await;
     }
+    let named = majority(&watched);
     watched.master.stop();
-    let hung = Instant::now();
-    let took = back_on_redis(&sidecar, hung).await;
-    eprintln!("failover after SIGSTOP: {took:?}");
-    assert!(took <= FAILOVER, "{took:?}");
+    fails_over(&sidecar, Instant::now(), named).await;
     let old = watched.master.port();
     wait_until("all sentinels name the new one", async || watched.votes(old) == 0).await;
     // What a worker's connection is watched by has looked by then.

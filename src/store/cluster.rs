@@ -6,10 +6,10 @@
 //! only the keys of its slots are in an outage. The whole Cluster is out when it says so, when nobody tells the map, or
 //! when every node is out.
 
+mod node;
 mod slots;
 
 use super::{
-    Breaker,
     door::{Door, Endpoint, Role},
     line::{Goal, Lines},
     target::Server,
@@ -17,8 +17,9 @@ use super::{
 };
 use arc_swap::ArcSwapOption;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use redis::{Pipeline, Value};
-use slots::{Range, ranges, slot};
+pub(super) use node::{Healths, Node};
+use node::{ask, takes_writes};
+use slots::{Range, slot};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -38,18 +39,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PROBE: Duration = Duration::from_millis(250);
 /// So many nodes are asked for the map, at most.
 const ASKED: usize = 16;
-
-/// One node and what is known of it.
-pub(super) struct Node {
-    pub(super) server: Server,
-    pub(super) lines: Arc<Lines>,
-    /// Shared by all workers.
-    pub(super) health: Arc<Breaker>,
-}
-
-/// Of the process: the health of every node by its address.
-#[derive(Default)]
-pub(super) struct Healths(Mutex<HashMap<Server, Arc<Breaker>>>);
 
 /// Who serves what, as of one moment.
 struct Map {
@@ -267,58 +256,6 @@ impl Map {
     }
 }
 
-impl Healths {
-    fn of(&self, server: &Server) -> Arc<Breaker> {
-        Arc::clone(locked(&self.0).entry(server.clone()).or_default())
-    }
-
-    /// Drops what no worker's node has any more.
-    fn forget(&self) {
-        locked(&self.0).retain(|_, health| Arc::strong_count(health) > 1);
-    }
-}
-
-/// What a node says: the epoch of its view, and the view.
-async fn ask(node: &Node) -> Result<(u64, Vec<Range>), String> {
-    let mut line = node.lines.line().await?;
-    let mut question = Pipeline::with_capacity(2);
-    question.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
-    let answer = within(TELL, line.connection.send_packed_commands(&question, 0, 2)).await;
-    let answer = match answer {
-        Some(Ok(answer)) => answer,
-        Some(Err(error)) => {
-            if error.is_io_error() || error.is_unrecoverable_error() {
-                line.hang_up();
-            }
-            return Err(super::in_redis_words(&error));
-        }
-        None => {
-            line.hang_up();
-            return Err(format!("nothing within {TELL:?}"));
-        }
-    };
-    if let Some(Value::ServerError(error)) = answer.iter().find(|value| matches!(value, Value::ServerError(_))) {
-        return Err(error.to_string());
-    }
-    let [info, map] = answer.as_slice() else {
-        return Err("it does not answer as Redis does".to_owned());
-    };
-    let ranges = ranges(map, &node.server).ok_or("its map of slots cannot be read")?;
-    Ok((epoch(info), ranges))
-}
-
-/// `cluster_current_epoch`; 0 where there is none.
-fn epoch(info: &Value) -> u64 {
-    let text = match info {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-        _ => "",
-    };
-    let epoch = text
-        .lines()
-        .find_map(|line| line.strip_prefix("cluster_current_epoch:"));
-    epoch.and_then(|epoch| epoch.trim().parse().ok()).unwrap_or(0)
-}
-
 /// A key that is no delivery's in a slot of this node; `None` if it serves none any more, or nobody needs to know.
 fn key_at(cluster: &Weak<Cluster>, node: &Node) -> Option<String> {
     let cluster = cluster.upgrade()?;
@@ -330,22 +267,6 @@ fn key_at(cluster: &Weak<Cluster>, node: &Node) -> Option<String> {
         .map(|number| format!("hw:{{probe:{number}}}"))
         .find(|key| is_its(slot(key.as_bytes())))
         .filter(|_| !map.ranges.is_empty())
-}
-
-/// Does the node do what a claim needs of it?
-async fn takes_writes(node: &Node, key: &str) -> bool {
-    let probing = async {
-        let mut line = node.lines.line().await.ok()?;
-        let mut probe = Pipeline::with_capacity(2);
-        probe.cmd("HSET").arg(key).arg("s").arg("P").cmd("DEL").arg(key);
-        let answers = line.connection.send_packed_commands(&probe, 0, 2).await.ok();
-        let works = answers.is_some_and(|answers| answers.iter().all(|answer| matches!(answer, Value::Int(_))));
-        if !works {
-            line.hang_up();
-        }
-        works.then_some(())
-    };
-    within(PROBE, probing).await.flatten().is_some()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -62,12 +62,22 @@ impl Watched {
 
     /// How many sentinels name this port.
     pub fn votes(&self, port: u16) -> usize {
-        let names = |sentinel: &&Sentinel| {
-            let (_, named): (String, u16) = sentinel.query(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
-            named == port
-        };
-        self.sentinels.iter().filter(names).count()
+        self.ports()
+            .into_iter()
+            .filter(|sentinel| named(*sentinel) == port)
+            .count()
     }
+
+    /// The sentinels.
+    pub fn ports(&self) -> Vec<u16> {
+        self.sentinels.iter().map(|sentinel| sentinel.port).collect()
+    }
+}
+
+/// The port that a sentinel names.
+pub fn named(sentinel: u16) -> u16 {
+    let (_, named): (String, u16) = query(sentinel, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
+    named
 }
 
 impl Sentinel {
