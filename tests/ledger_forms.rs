@@ -189,7 +189,16 @@ async fn over_a_unix_socket() {
 #[tokio::test]
 async fn a_password_that_changes_is_taken_without_a_gap() {
     let server = RedisServer::start();
-    let rights = ["on", "~hw:*", "+@all"];
+    // What README asks for.
+    let rights = [
+        "on",
+        "~hw:*",
+        "+@read",
+        "+@write",
+        "+@scripting",
+        "+@connection",
+        "+time",
+    ];
     let set = |rules: &[&str]| {
         let mut command = vec!["ACL", "SETUSER", "hookward"];
         command.extend(rules);

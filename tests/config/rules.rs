@@ -414,8 +414,9 @@ fn redis_is_had_in_every_form() {
     let seeds = vec![Server::new("a", 7000), Server::new("b", 6379)];
     assert_eq!(cluster.place, Place::Cluster(seeds));
     assert!(cluster.access.tls.is_some() && cluster.access.login.username.as_deref() == Some("u"));
-    let watched =
-        redis("sentinel: {master: m, urls: [\"redis://s\"], username: s, password: {file: /run/secrets/redis/password}}");
+    let watched = redis(
+        "sentinel: {master: m, urls: [\"redis://s\"], username: s, password: {file: /run/secrets/redis/password}}",
+    );
     let sentinels = vec![Server::new("s", 26_379)];
     let master = "m".to_owned();
     assert_eq!(watched.place, Place::Sentinel { master, sentinels });
