@@ -118,7 +118,12 @@ impl Store {
         let mut at = None;
         let result = self.attempt(script, key, args, repeat, true, &mut at).await;
         match &result {
-            Ok(_) => self.path.succeeded(at.as_ref(), &self.breaker),
+            Ok(_) => {
+                if let Some(way) = &at {
+                    way.succeeded();
+                }
+                self.breaker.succeeded();
+            }
             // Nothing was tried.
             Err(Failure::Open) => {}
             Err(failure) => self.path.failed(at.as_ref(), failure, &self.breaker),

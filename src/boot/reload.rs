@@ -160,7 +160,7 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
         ("listen", keep(&old.listen.address, &mut settings.listen.address)),
         ("health", keep(&old.health, &mut settings.health)),
         ("admin", keep(&old.admin, &mut settings.admin)),
-        ("redis", keep_redis(&old.redis, &mut settings.redis)),
+        ("redis", keep_redis(old.redis.as_ref(), &mut settings.redis)),
         ("limits", keep(&old.limits, &mut settings.limits)),
     ];
     let previous = shared.live.load();
@@ -177,20 +177,22 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
     Ok(kept.map(|(key, _)| *key).collect())
 }
 
-/// As [`keep`], but a new login or certificate for the same servers, or for the same records, is taken.
-fn keep_redis(old: &Option<Redis>, new: &mut Option<Redis>) -> bool {
-    let (Some(was), Some(is)) = (old, &mut *new) else {
-        return keep(old, new);
+/// As [`keep`], but a new login or certificate for the same servers is taken.
+fn keep_redis(old: Option<&Redis>, new: &mut Option<Redis>) -> bool {
+    let changed = match (old, &*new) {
+        (Some(was), Some(is)) => {
+            let before = Redis {
+                access: is.access.clone(),
+                ..was.clone()
+            };
+            // Speaking TLS or not is another port, and nearly always another server.
+            before != *is || was.access.tls.is_some() != is.access.tls.is_some()
+        }
+        (None, None) => false,
+        _ => true,
     };
-    let access = was.access.clone();
-    let before = Redis {
-        access: is.access.clone(),
-        ..was.clone()
-    };
-    // Speaking TLS or not is another port, and nearly always another server.
-    let changed = before != *is || access.tls.is_some() != is.access.tls.is_some();
     if changed {
-        new.clone_from(old);
+        *new = old.cloned();
     }
     changed
 }

@@ -209,7 +209,7 @@ impl Cluster {
         drop(asking);
         match newest {
             Some((_, ranges)) if !ranges.is_empty() => self.take(ranges),
-            Some(_) => *locked(&self.reason) = "no slot is assigned".to_owned(),
+            Some(_) => "no slot is assigned".clone_into(&mut locked(&self.reason)),
             None => *locked(&self.reason) = why.unwrap_or_else(|| format!("nothing within {TELL:?}")),
         }
     }

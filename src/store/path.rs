@@ -97,14 +97,6 @@ impl Path {
         Some(Redirect { way, asking })
     }
 
-    /// A call had an answer.
-    pub(super) fn succeeded(&self, at: Option<&Way>, breaker: &Breaker) {
-        if let Some(Way::Node(node)) = at {
-            node.health.succeeded();
-        }
-        breaker.succeeded();
-    }
-
     /// A call had none. One node of a Cluster is not the Cluster.
     pub(super) fn failed(&self, at: Option<&Way>, failure: &Failure, breaker: &Breaker) {
         let (cluster, node) = match (self, at) {
@@ -136,6 +128,13 @@ impl Path {
 }
 
 impl Way {
+    /// A call had an answer.
+    pub(super) fn succeeded(&self) {
+        if let Self::Node(node) = self {
+            node.health.succeeded();
+        }
+    }
+
     /// Is it known that nobody answers there?
     pub(super) fn is_out(&self) -> bool {
         match self {

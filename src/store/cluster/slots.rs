@@ -20,9 +20,9 @@ pub(super) fn slot(key: &[u8]) -> u16 {
 fn crc16(bytes: &[u8]) -> u16 {
     const TABLE: [u16; 16] = {
         let mut table = [0; 16];
-        let mut n = 0;
-        while n < 16 {
-            let mut crc = (n as u16) << 12;
+        let (mut n, mut place) = (0_u16, 0);
+        while place < 16 {
+            let mut crc = n << 12;
             let mut bit = 0;
             while bit < 4 {
                 crc = if crc & 0x8000 == 0 {
@@ -32,15 +32,13 @@ fn crc16(bytes: &[u8]) -> u16 {
                 };
                 bit += 1;
             }
-            table[n] = crc;
-            n += 1;
+            table[place] = crc;
+            (n, place) = (n + 1, place + 1);
         }
         table
     };
-    bytes.iter().fold(0, |crc, byte| {
-        let crc = (crc << 4) ^ TABLE[usize::from((crc >> 12) as u8 ^ (byte >> 4))];
-        (crc << 4) ^ TABLE[usize::from((crc >> 12) as u8 ^ (byte & 15))]
-    })
+    let step = |crc: u16, nibble: u8| (crc << 4) ^ TABLE[usize::from((crc >> 12) ^ u16::from(nibble))];
+    bytes.iter().fold(0, |crc, byte| step(step(crc, byte >> 4), byte & 15))
 }
 
 /// A run of slots and their master.

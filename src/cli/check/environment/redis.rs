@@ -51,25 +51,19 @@ pub(super) fn found(settings: &Settings, facts: &RedisFacts, report: &mut Report
         )
         .with_hint("name all of them in `redis.sentinel.urls`"));
     }
-    match &facts.cluster {
-        Some(cluster) => {
-            health(cluster, report);
-            for (what, nodes) in findings(cluster) {
-                report.add(what.at(&nodes.join(", ")));
-            }
+    if let Some(cluster) = &facts.cluster {
+        health(cluster, report);
+        for (what, nodes) in findings(cluster) {
+            report.add(what.at(&nodes.join(", ")));
         }
-        None => {
-            if facts.is_cluster {
-                add(Check::problem(
-                    GROUP,
-                    "redis",
-                    "it is a node of a Cluster, and the others are never asked",
-                )
+    } else {
+        if facts.is_cluster {
+            let text = "it is a node of a Cluster, and the others are never asked";
+            add(Check::problem(GROUP, "redis", text)
                 .with_hint("name some of its nodes in `redis.urls` instead of `redis.url`"));
-            }
-            for finding in server(facts) {
-                report.add(finding.at(""));
-            }
+        }
+        for finding in server(facts) {
+            report.add(finding.at(""));
         }
     }
     if let Some(ahead) = facts.ahead_millis {
