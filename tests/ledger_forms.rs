@@ -369,9 +369,8 @@ async fn a_master_that_hung_and_comes_back_is_not_believed() {
         for _ in 0..50 {
             let ask = ask();
             let claim = granted(door.claim(ask.clone(), OnOutage::Reject).await.expect("a decision"));
-            let record = format!("hw:{{{}}}", ask.key.to_text());
             assert!(
-                watched.replica.query::<bool>(&["EXISTS", &record]),
+                watched.replica.query::<bool>(&["EXISTS", &record(&ask)]),
                 "it is on the new master"
             );
             claim.release().await;
@@ -386,7 +385,7 @@ fn seeds(cluster: &Cluster) -> Target {
 }
 
 fn record(ask: &Ask) -> String {
-    format!("hw:{{{}}}", ask.key.to_text())
+    format!("hw:{{acme/{}}}", ask.key.to_text())
 }
 
 #[tokio::test]
@@ -408,6 +407,13 @@ async fn a_cluster_is_used_in_all_its_slots() {
         let info: String = node.query(&["INFO", "errorstats"]);
         assert!(!info.contains("MOVED"), "our slots are Redis's: {info}");
     }
+    let mut scan = sidecar.replays.store().expect("it is on Redis").scan("hw:");
+    let mut names = std::collections::HashSet::new();
+    while let Some(page) = scan.page().await.expect("every node answers") {
+        names.extend(page);
+    }
+    let kept: i64 = cluster.nodes.iter().map(|node| node.query::<i64>(&["DBSIZE"])).sum();
+    assert_eq!(i64::try_from(names.len()), Ok(kept), "a walk goes over every node");
     let facts = Facts::ask(&target, &SystemClock::new()).await.expect("a Cluster");
     let health = facts.cluster.expect("it is one");
     assert_eq!(
