@@ -6,6 +6,7 @@ mod live;
 mod probe;
 mod reload;
 mod surroundings;
+mod watch;
 mod worker;
 
 pub use crate::store::{ClusterFacts, Facts as RedisFacts};
@@ -45,7 +46,7 @@ pub struct Options {
     pub log: Log,
     /// What it counts with.
     pub metrics: Arc<Metrics>,
-    /// Reads the configuration anew, for a reload; the text of the error says what is wrong with it.
+    /// Reads the configuration anew, for a reload: when its files change, and on SIGHUP; the text of the error says what is wrong with it.
     pub reload: Option<Reload>,
     /// Take SIGTERM, SIGINT and SIGHUP as orders.
     pub signals: bool,
@@ -138,6 +139,7 @@ impl Sidecar {
         };
         let (replays, recovery) = ledger(&settings, &clock)?;
         let live = live::live(&clock, &settings, &metrics, None).map_err(StartError::Settings)?;
+        let front = Front::new(&settings, None).map_err(StartError::Settings)?;
         let penalties = settings.limits.failed_verifications;
         let observers = Observers {
             unknown: Arc::new(metrics.no_source(Outcome::LABELS)),
@@ -159,7 +161,7 @@ impl Sidecar {
                 cut: CancellationToken::new(),
                 draining: AtomicBool::new(false),
             }),
-            front: ArcSwap::from_pointee(Front::new(&settings)),
+            front: ArcSwap::from_pointee(front),
             occupancy: Occupancy::new(settings.limits.connections),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),
@@ -300,7 +302,7 @@ fn background(
                 let tending = async {
                     tokio::join!(
                         recovery.run(),
-                        reload::obey_signals(&core, signals),
+                        reload::tend(&core, signals),
                         probe::watch_upstreams(&core)
                     );
                 };

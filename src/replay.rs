@@ -17,6 +17,9 @@ mod lately;
 pub mod memory;
 pub mod outage;
 pub mod redis;
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttled;
+mod sync;
 mod tag;
 
 pub use claim::{Claim, Witness};

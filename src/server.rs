@@ -10,7 +10,9 @@ mod client_ip;
 mod connection;
 mod deadlines;
 mod exchange;
+mod frames;
 pub mod gate;
+mod greeting;
 mod io;
 mod listener;
 mod occupancy;
@@ -18,10 +20,12 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod wire;
 
 pub use body::{BodyError, RequestBody};
 pub use client_ip::ClientIp;
 pub use gate::GateRefusal;
+pub use greeting::{HeaderFault, Unwelcome, Welcome};
 pub use listener::Listener;
 pub use occupancy::Occupancy;
 pub use shutdown::Shutdown;
@@ -29,31 +33,52 @@ pub use shutdown::Shutdown;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; with a PROXY header the one that it says.
+    pub address: SocketAddr,
+    /// It speaks TLS with us.
+    pub tls: bool,
+}
 
 /// What answers requests, and what is told about everything that never became one.
 pub trait App: Clone + Send + Sync + 'static {
+    /// How a connection from this address begins. Asked once a connection: what changes holds for new ones.
+    fn welcome(&self, address: IpAddr) -> Welcome;
+
+    /// A connection ended before HTTP began, so [`Self::ended`] is not told of it: there is nothing to count. `address` is
+    /// the socket's own.
+    fn turned_away(&self, address: SocketAddr, why: &Unwelcome);
+
     /// Is this host ours, for this raw path? `host` is in lower case, without port, brackets and trailing dot; empty for
     /// HTTP/1.0 without a Host. (A load balancer's probe comes with an address for a Host, whatever `hosts` names.)
     fn serves_host(&self, host: &str, path: &str) -> bool;
 
     /// Answers a request that passed the gate. Of a body that is not read to its end the server drains a bounded rest
     /// and closes the connection. Framing headers of the answer (`Connection`, `Content-Length`, `Date`) are ours.
-    fn handle(
-        &self,
-        peer: SocketAddr,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn handle(&self, peer: Peer, request: Request<RequestBody>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 
     /// Renders the answer to a request that the gate refused.
-    fn refuse(&self, peer: SocketAddr, head: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>>;
+    fn refuse(&self, peer: Peer, head: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>>;
 
     /// Renders the answer to something that never became a request: a head that no parser accepts (400, 414, 431) or that
     /// did not end in time (408). [`Self::ended`] tells about it too.
-    fn answer_unasked(&self, peer: SocketAddr, status: StatusCode) -> Response<Full<Bytes>>;
+    fn answer_unasked(&self, peer: Peer, status: StatusCode) -> Response<Full<Bytes>>;
 
     /// A connection ended.
-    fn ended(&self, peer: SocketAddr, end: ConnectionEnd);
+    fn ended(&self, peer: Peer, end: ConnectionEnd);
+
+    /// So many requests of an HTTP/2 connection that has ended were refused by the parser, each with its stream; there is
+    /// no request to count, so count these.
+    fn refused_streams(&self, peer: Peer, count: u32);
 
     /// Accepting failed for want of file descriptors or memory; it is tried again every 50 ms.
     fn accept_failed(&self, error: &std::io::Error);
@@ -83,7 +108,7 @@ pub enum ConnectionEnd {
 /// The deadlines of one worker's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the first byte of a head to its end.
+    /// From the first byte of a head to its end; before that, for a PROXY header and a TLS handshake together.
     pub head: Duration,
     /// Between requests, and from accepting to the first byte.
     pub idle: Duration,

@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 #[tokio::test]
 async fn a_connection_that_has_fallen_silent_is_left() {
     let server = RedisServer::start();
-    let proxy = CuttingProxy::start(server.port()).await;
+    let proxy = CuttingProxy::start(server.port());
     let sidecar = Sidecar::on(proxy.port);
     // Only the worker's connections are counted.
     sidecar.recovery.abort();
@@ -39,7 +39,7 @@ async fn a_connection_that_has_fallen_silent_is_left() {
 #[tokio::test]
 async fn a_claim_whose_answer_is_lost_is_asked_again_and_granted_once() {
     let server = RedisServer::start();
-    let proxy = CuttingProxy::start(server.port()).await;
+    let proxy = CuttingProxy::start(server.port());
     let sidecar = Sidecar::on(proxy.port);
     sidecar.granted(&ask()).await.release().await;
     let other = Sidecar::on(server.port());
@@ -63,7 +63,7 @@ async fn a_claim_whose_answer_is_lost_is_asked_again_and_granted_once() {
 #[tokio::test]
 async fn a_claim_whose_answers_are_all_lost_holds_nobody_for_a_lease() {
     let server = RedisServer::start();
-    let proxy = CuttingProxy::start(server.port()).await;
+    let proxy = CuttingProxy::start(server.port());
     let sidecar = Sidecar::on(proxy.port);
     let first = ask();
     proxy.cuts.store(2, Ordering::SeqCst);
@@ -122,8 +122,8 @@ async fn a_claim_that_redis_executed_too_late_keeps_other_replicas_away_while_we
 #[tokio::test]
 async fn a_redis_that_is_further_away_than_a_call_may_take_is_reached_all_the_same() {
     let server = RedisServer::start();
-    let proxy = CuttingProxy::start(server.port()).await;
-    proxy.hold_first.store(true, Ordering::SeqCst);
+    let proxy = CuttingProxy::start(server.port());
+    proxy.hold_next.store(true, Ordering::SeqCst);
     // A database makes the handshake ask something.
     let sidecar = Sidecar::with(&Target {
         database: 1,
@@ -133,7 +133,7 @@ async fn a_redis_that_is_further_away_than_a_call_may_take_is_reached_all_the_sa
     sidecar.recovery.abort();
     let (early, took) = timed(sidecar.doors[0].claim(ask(), OnOutage::Reject)).await;
     assert!(early.is_err() && took <= DECISION, "{took:?}");
-    proxy.release.notify_one();
+    proxy.hold_next.store(false, Ordering::SeqCst);
     wait_until("the connection that the first call began is there", async || {
         sidecar.doors[0].claim(ask(), OnOutage::Reject).await.is_ok()
     })

@@ -329,6 +329,45 @@ async fn a_sources_late_deliveries_are_found_among_many_keys() {
     assert_eq!(held.settle(&a(), &a()).await, Settled::Done);
 }
 
+/// What is written back of a fan-out says who has had it, not that the attempt is over.
+#[tokio::test]
+async fn a_success_that_is_noted_in_an_outage_does_not_give_the_claim_away() {
+    let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (here, there) = (Sidecar::on(server.port()), Sidecar::on(server.port()));
+    let both = [name("a"), name("b")];
+    let (goes_on, ends) = (ask(), ask());
+    let claims = [here.granted(&goes_on).await, here.granted(&ends).await];
+    server.kill();
+    for claim in &claims {
+        claim.witness().note(&both[0]).await;
+    }
+    let [at_work, over] = claims;
+    assert_eq!(over.settle(&both, &both[..1]).await, Settled::Open);
+    here.notice_the_outage().await;
+    server.restart();
+    here.recovered().await;
+    wait_until("everything is written back", async || here.replays.entries() == 0).await;
+    let had: bool = server.query(&["HEXISTS", &format!("hw:{{acme/{}}}", goes_on.key.to_text()), "d:a"]);
+    assert!(had, "the success is known to Redis");
+    let second = there.claim(&again(&goes_on), OnOutage::Reject).await;
+    assert!(
+        matches!(second, Decision::Busy { .. }),
+        "its first attempt still works on `b`"
+    );
+    assert_eq!(at_work.settle(&both, &both[1..]).await, Settled::Done);
+    // The one that is over holds nobody for a lease.
+    wait_until("the lease is free", async || {
+        match there.claim(&again(&ends), OnOutage::Reject).await {
+            Decision::Claimed(claim) => {
+                assert_eq!((claim.delivered(), claim.attempt()), (&both[..1], 2));
+                true
+            }
+            _ => false,
+        }
+    })
+    .await;
+}
+
 #[test]
 fn workers_on_threads_of_their_own_share_one_breaker_and_one_local_ledger() {
     let mut server = RedisServer::start();

@@ -3,32 +3,74 @@
 use super::Core;
 use crate::{
     config::Settings,
+    event::Monotonic,
     pipeline::{AnswerBody, Pipeline},
-    server::{App, ClientIp, ConnectionEnd, GateRefusal, RequestBody},
+    server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, Unwelcome, Welcome},
     source::Outcome,
     telemetry::Level,
+    tls::ServerTls,
 };
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What a sender may speak over TLS, in order of preference; one that offers nothing speaks HTTP/1.1.
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Of connections that lack their PROXY header, one is logged at warn in so long, the others at debug.
+const COMPLAIN_AGAIN: Duration = Duration::from_mins(1);
 
 /// What stands before the journey; a reload replaces it as a whole.
 pub(super) struct Front {
     hosts: Vec<String>,
     client_ip: ClientIp,
     health_path: Option<String>,
+    tls: Option<Tls>,
+    proxy_protocol: bool,
+}
+
+/// TLS as it was configured, and what new connections get of it.
+#[derive(Clone)]
+struct Tls {
+    settings: ServerTls,
+    config: Arc<rustls::ServerConfig>,
 }
 
 impl Front {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
+    /// With what `previous` had of TLS, if nothing changed: sessions can then still be resumed.
+    pub(super) fn new(settings: &Settings, previous: Option<&Self>) -> Result<Self, String> {
+        let kept = previous.and_then(|previous| previous.tls.as_ref());
+        let tls = match (&settings.listen.tls, kept) {
+            (None, _) => None,
+            (Some(settings), Some(kept)) if kept.settings == *settings => Some(kept.clone()),
+            (Some(settings), _) => Some(Tls::new(settings)?),
+        };
+        Ok(Self {
             hosts: settings.hosts.clone(),
             client_ip: ClientIp {
                 trust: settings.client_ip.trust.clone(),
                 header: settings.client_ip.header.clone(),
             },
             health_path: settings.listen.health_path.clone(),
-        }
+            tls,
+            proxy_protocol: settings.listen.proxy_protocol,
+        })
+    }
+}
+
+impl Tls {
+    fn new(settings: &ServerTls) -> Result<Self, String> {
+        // The configuration has proven it; a failure here is a bug there, and no reason to crash a running sidecar.
+        let config = settings.config(ALPN).map_err(|error| format!("listen.tls: {error}"))?;
+        Ok(Self {
+            settings: settings.clone(),
+            config,
+        })
     }
 }
 
@@ -37,15 +79,54 @@ impl Front {
 pub(super) struct Edge {
     core: Arc<Core>,
     pipeline: Pipeline,
+    /// When a load balancer was last said to send no PROXY header.
+    complained: Arc<Mutex<Option<Monotonic>>>,
 }
 
 impl Edge {
     pub(super) fn new(core: Arc<Core>, pipeline: Pipeline) -> Self {
-        Self { core, pipeline }
+        Self {
+            core,
+            pipeline,
+            complained: Arc::default(),
+        }
+    }
+
+    /// Is it time to say it again?
+    fn complains(&self) -> bool {
+        let now = self.core.shared.observers.clock.monotonic();
+        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.since(last) >= COMPLAIN_AGAIN);
+        if due {
+            *last = Some(now);
+        }
+        due
     }
 }
 
 impl App for Edge {
+    fn welcome(&self, address: IpAddr) -> Welcome {
+        let front = self.core.front.load();
+        Welcome {
+            proxy_header: front.proxy_protocol && front.client_ip.trusts(address),
+            tls: front.tls.as_ref().map(|tls| Arc::clone(&tls.config)),
+        }
+    }
+
+    fn turned_away(&self, address: SocketAddr, why: &Unwelcome) {
+        let log = &self.core.shared.observers.log;
+        // Scanners and probes are everybody's daily noise; a load balancer that is set up wrongly is not.
+        let level = match why {
+            Unwelcome::Header(_) if self.complains() => Level::Warn,
+            _ => Level::Debug,
+        };
+        log.message(
+            level,
+            "connection ended before HTTP",
+            &[("peer", &address), ("error", why)],
+        );
+    }
+
     fn serves_host(&self, host: &str, path: &str) -> bool {
         let front = self.core.front.load();
         // A load balancer probes by address, whatever our hosts are called.
@@ -55,7 +136,7 @@ impl App for Edge {
         front.hosts.is_empty() || front.hosts.iter().any(|ours| ours == host)
     }
 
-    async fn handle(&self, peer: SocketAddr, request: Request<RequestBody>) -> Response<AnswerBody> {
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
         let client = {
             let front = self.core.front.load();
             if front.health_path.as_deref() == Some(request.uri().path()) {
@@ -66,12 +147,12 @@ impl App for Edge {
         self.pipeline.handle(request, client).await
     }
 
-    fn refuse(&self, peer: SocketAddr, head: &Parts, refusal: GateRefusal) -> Response<AnswerBody> {
+    fn refuse(&self, peer: Peer, head: &Parts, refusal: GateRefusal) -> Response<AnswerBody> {
         let client = self.core.front.load().client_ip.resolve(peer, &head.headers);
         self.pipeline.refuse(head, &client, refusal.status(), refusal.reason())
     }
 
-    fn answer_unasked(&self, _: SocketAddr, status: StatusCode) -> Response<AnswerBody> {
+    fn answer_unasked(&self, _: Peer, status: StatusCode) -> Response<AnswerBody> {
         let outcome = match status {
             StatusCode::REQUEST_TIMEOUT => Outcome::TooSlow,
             _ => Outcome::Malformed,
@@ -79,7 +160,7 @@ impl App for Edge {
         self.pipeline.answer_unasked(outcome, status)
     }
 
-    fn ended(&self, peer: SocketAddr, end: ConnectionEnd) {
+    fn ended(&self, peer: Peer, end: ConnectionEnd) {
         let (outcome, reason) = match end {
             ConnectionEnd::Malformed => (Outcome::Malformed, "what came is no HTTP request"),
             ConnectionEnd::HeaderTimeout => (Outcome::TooSlow, "the request head did not arrive in time"),
@@ -87,6 +168,14 @@ impl App for Edge {
         };
         let client = self.core.front.load().client_ip.resolve(peer, &http::HeaderMap::new());
         self.pipeline.count_unasked(&client, outcome, reason);
+    }
+
+    fn refused_streams(&self, peer: Peer, count: u32) {
+        let client = self.core.front.load().client_ip.resolve(peer, &http::HeaderMap::new());
+        for _ in 0..count {
+            let reason = "what came on a stream is no HTTP request";
+            self.pipeline.count_unasked(&client, Outcome::Malformed, reason);
+        }
     }
 
     fn accept_failed(&self, error: &io::Error) {

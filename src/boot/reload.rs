@@ -1,6 +1,7 @@
-//! Signals: SIGTERM and SIGINT drain, SIGHUP reads the configuration anew; a bad one leaves the running one in force.
+//! SIGTERM and SIGINT drain; SIGHUP and a changed file read the configuration anew; a bad one leaves the running one in
+//! force.
 
-use super::{Core, Front, live};
+use super::{Core, Front, live, watch::Watch};
 use crate::{
     config::{Settings, settings::Redis},
     event::SourceName,
@@ -12,25 +13,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long after a failed reload it is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// Obeys signals for as long as it is polled.
-pub(super) async fn obey_signals(core: &Core, wanted: bool) {
-    if !wanted {
-        return std::future::pending().await;
-    }
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        core.log(
-            Level::Error,
-            "signals are not obeyed",
-            &"the handlers cannot be installed",
-        );
-        return std::future::pending().await;
-    };
+/// Obeys signals and watches files for as long as it is polled.
+pub(super) async fn tend(core: &Core, obey_signals: bool) {
+    let mut hangup = None;
     let draining = async {
+        if !obey_signals {
+            return std::future::pending().await;
+        }
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            let why = &"the handlers cannot be installed";
+            core.log(Level::Error, "signals are not obeyed", why);
+            return std::future::pending().await;
+        };
         loop {
             tokio::select! {
                 () = received(&mut terminate) => begin_drain(core, "SIGTERM"),
@@ -38,23 +33,45 @@ pub(super) async fn obey_signals(core: &Core, wanted: bool) {
             }
         }
     };
-    let mut failed = false;
-    let waiting = !unavailable(&core.settings.load()).is_empty();
-    let reloading = until_it_succeeds(&mut hangup, RETRY, waiting, |asked| {
-        let reloaded = reload(core, asked || failed);
-        failed = reloaded == Reloaded::Failed;
-        reloaded == Reloaded::Whole
-    });
+    if obey_signals {
+        hangup = signal(SignalKind::hangup()).ok();
+    }
+    let reloading = async {
+        if core.reload.is_none() {
+            return std::future::pending().await;
+        }
+        let mut wishes = Wishes {
+            hangup,
+            watch: Watch::new(core),
+        };
+        let mut reloader = Reloader::new(core);
+        let waiting = !unavailable(&core.settings.load()).is_empty();
+        until_it_succeeds(&mut wishes, RETRY, waiting, |wish| {
+            reloader.reload(wish) == Reloaded::Whole
+        })
+        .await;
+    };
     tokio::join!(draining, reloading);
 }
 
-/// Tries when asked, and after a failure again and again: a secret that was away comes back without a signal.
-/// `wanting`: something is missing from the beginning. `attempt` learns whether it was asked for.
+/// Why the configuration is read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// Somebody said so.
+    Asked,
+    /// A file is not what it was.
+    Changed,
+    /// The last time it failed, or a secret was away.
+    Again,
+}
+
+/// Tries when wished for, and after a failure again and again: a secret that was away comes back without a signal.
+/// `wanting`: something is missing from the beginning.
 async fn until_it_succeeds(
-    asked: &mut impl Asked,
+    wishes: &mut impl Wishing,
     pause: Duration,
     mut wanting: bool,
-    mut attempt: impl FnMut(bool) -> bool,
+    mut attempt: impl FnMut(Wish) -> bool,
 ) {
     loop {
         let again = async {
@@ -64,22 +81,42 @@ async fn until_it_succeeds(
                 std::future::pending::<()>().await;
             }
         };
-        let asked = tokio::select! {
-            () = asked.next() => true,
-            () = again => false,
+        let wish = tokio::select! {
+            wish = wishes.next() => wish,
+            () = again => Wish::Again,
         };
-        wanting = !attempt(asked);
+        wanting = !attempt(wish);
     }
 }
 
 /// Where the wish for a reload comes from.
-trait Asked {
-    async fn next(&mut self);
+trait Wishing {
+    async fn next(&mut self) -> Wish;
 }
 
-impl Asked for Signal {
-    async fn next(&mut self) {
-        received(self).await;
+/// SIGHUP and the files themselves.
+struct Wishes<'a> {
+    hangup: Option<Signal>,
+    watch: Watch<'a>,
+}
+
+impl Wishing for Wishes<'_> {
+    async fn next(&mut self) -> Wish {
+        let asked = async {
+            match &mut self.hangup {
+                Some(hangup) => received(hangup).await,
+                None => std::future::pending().await,
+            }
+        };
+        let wish = tokio::select! {
+            () = asked => Wish::Asked,
+            () = self.watch.changed() => Wish::Changed,
+        };
+        if wish == Wish::Asked {
+            // What is read now is no news when the watch hears of it.
+            self.watch.look();
+        }
+        wish
     }
 }
 
@@ -112,42 +149,75 @@ fn unavailable(settings: &Settings) -> Vec<SourceName> {
     waiting.map(|source| source.name.clone()).collect()
 }
 
-/// Reads the configuration anew. Unless that is `wanted`, nothing happens while the same sources wait for their secrets.
-fn reload(core: &Core, wanted: bool) -> Reloaded {
-    let Some(read) = &core.reload else {
-        return Reloaded::Whole;
-    };
-    let shared = &core.shared;
-    let read = read();
-    let waiting = read.as_ref().map(unavailable).unwrap_or_default();
-    if !wanted && (read.is_err() || waiting == unavailable(&core.settings.load())) {
-        return Reloaded::Waiting;
+/// Reads the configuration anew, and knows what it read before.
+struct Reloader<'a> {
+    core: &'a Core,
+    /// The settings as they were read last; what only a restart can change is in them, unlike in those in force.
+    read: Arc<Settings>,
+    failed: bool,
+}
+
+impl<'a> Reloader<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self {
+            core,
+            read: core.settings.load_full(),
+            failed: false,
+        }
     }
-    let swapped = read.and_then(|settings| swap(core, settings));
-    match swapped {
-        Ok(kept) => {
-            shared.metrics.reload_succeeded(shared.observers.clock.wall());
-            shared.observers.log.message(Level::Info, "configuration reloaded", &[]);
-            if !kept.is_empty() {
-                let needs = kept.join(", ");
-                let text = "changed, but in force only after a restart";
-                shared.observers.log.message(Level::Warn, text, &[("keys", &needs)]);
+
+    fn reload(&mut self, wish: Wish) -> Reloaded {
+        let reloaded = self.read(wish);
+        self.failed = reloaded == Reloaded::Failed;
+        reloaded
+    }
+
+    fn read(&mut self, wish: Wish) -> Reloaded {
+        let Some(read) = &self.core.reload else {
+            return Reloaded::Whole;
+        };
+        let read = read();
+        let waiting = read.as_ref().map(unavailable).unwrap_or_default();
+        let idle = match (wish, &read) {
+            (_, _) if self.failed => false,
+            (Wish::Asked, _) | (Wish::Changed, Err(_)) => false,
+            (Wish::Changed, Ok(settings)) => *settings == *self.read,
+            (Wish::Again, _) => read.is_err() || waiting == unavailable(&self.core.settings.load()),
+        };
+        if idle {
+            return whole_or(&waiting);
+        }
+        let shared = &self.core.shared;
+        let swapped = read.and_then(|settings| {
+            self.read = Arc::new(settings.clone());
+            swap(self.core, settings)
+        });
+        match swapped {
+            Ok(kept) => {
+                shared.metrics.reload_succeeded(shared.observers.clock.wall());
+                shared.observers.log.message(Level::Info, "configuration reloaded", &[]);
+                if !kept.is_empty() {
+                    let needs = kept.join(", ");
+                    let text = "changed, but in force only after a restart";
+                    shared.observers.log.message(Level::Warn, text, &[("keys", &needs)]);
+                }
+                whole_or(&waiting)
             }
-            if waiting.is_empty() {
-                Reloaded::Whole
-            } else {
-                Reloaded::Waiting
+            Err(error) => {
+                shared.metrics.reload_failed();
+                let text = "reload failed; the old configuration stays in force";
+                self.core.log(Level::Error, text, &error);
+                Reloaded::Failed
             }
         }
-        Err(error) => {
-            shared.metrics.reload_failed();
-            core.log(
-                Level::Error,
-                "reload failed; the old configuration stays in force",
-                &error,
-            );
-            Reloaded::Failed
-        }
+    }
+}
+
+fn whole_or(waiting: &[SourceName]) -> Reloaded {
+    if waiting.is_empty() {
+        Reloaded::Whole
+    } else {
+        Reloaded::Waiting
     }
 }
 
@@ -165,13 +235,14 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
     ];
     let previous = shared.live.load();
     let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;
+    let front = Front::new(&settings, Some(&core.front.load()))?;
     if let (Some(redis), Some(store)) = (&settings.redis, core.replays.store())
         && old.redis.as_ref().is_some_and(|old| old.access != redis.access)
     {
         store.replace_access(&redis.access).map_err(|error| error.to_string())?;
     }
     let kept = fixed.iter().filter(|(_, changed)| *changed);
-    core.front.store(Arc::new(Front::new(&settings)));
+    core.front.store(Arc::new(front));
     shared.live.store(Arc::new(live));
     core.settings.store(Arc::new(settings));
     Ok(kept.map(|(key, _)| *key).collect())
@@ -208,7 +279,7 @@ fn keep<T: Clone + PartialEq>(old: &T, new: &mut T) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, until_it_succeeds};
+    use super::{Wish, Wishing, until_it_succeeds};
     use crate::event::{Clock, Monotonic, SystemClock};
     use std::time::Duration;
     use tokio::sync::mpsc;
@@ -216,11 +287,12 @@ mod tests {
     /// One wish, at once.
     struct Once(bool);
 
-    impl Asked for Once {
-        async fn next(&mut self) {
+    impl Wishing for Once {
+        async fn next(&mut self) -> Wish {
             if std::mem::replace(&mut self.0, true) {
                 std::future::pending::<()>().await;
             }
+            Wish::Asked
         }
     }
 
@@ -254,14 +326,14 @@ mod tests {
     #[tokio::test]
     async fn what_is_missing_from_the_beginning_is_looked_for_unasked() {
         let (sender, mut tries) = mpsc::unbounded_channel();
-        let attempt = |asked| {
-            sender.send(asked).expect("the test listens");
+        let attempt = |wish| {
+            sender.send(wish).expect("the test listens");
             false
         };
         let mut never = Once(true);
         tokio::select! {
             () = until_it_succeeds(&mut never, Duration::from_millis(1), true, attempt) => {}
-            asked = tries.recv() => assert_eq!(asked, Some(false)),
+            wish = tries.recv() => assert_eq!(wish, Some(Wish::Again)),
         }
     }
 }

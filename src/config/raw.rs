@@ -69,9 +69,11 @@ pub(super) struct ListenLong {
     /// Address and port.
     #[schemars(required)]
     pub address: Option<Address>,
-    /// Not supported yet.
+    /// TLS 1.2 or newer ends here; HTTP/2 where the sender offers it. The files are watched: a rotated certificate holds
+    /// for new connections.
     pub tls: Option<ServerTls>,
-    /// Not supported yet.
+    /// Every connection of a peer in `client_ip.trust` must begin with a PROXY header (version 1 or 2), before TLS too;
+    /// the address that it says counts as the peer's. Default false.
     pub proxy_protocol: Option<bool>,
     /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<PathText>,
@@ -81,8 +83,13 @@ pub(super) struct ListenLong {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`listen.tls`")]
 pub(super) struct ServerTls {
+    /// PEM file: the certificate and what leads to its authority, leaf first.
+    #[schemars(required)]
     pub cert: Option<Text>,
+    /// PEM file: its private key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    #[schemars(required)]
     pub key: Option<Text>,
+    /// PEM file: senders must show a certificate of one of these authorities. Default: they need none.
     pub client_ca: Option<Text>,
 }
 

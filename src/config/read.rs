@@ -49,6 +49,7 @@ impl Reader<'_> {
         let redis = self.redis(raw.redis.as_ref(), root.at("redis"));
         let limits = self.limits(raw.limits.as_ref(), root.at("limits"));
         let client_ip = self.client_ip(raw.client_ip.as_ref(), root);
+        self.proxy_needs_trust(listen.as_ref(), &client_ip, root);
         let defaults = self.defaults(raw.defaults.as_ref(), root.at("defaults"));
         let destinations = self.destinations(raw, root, &defaults);
         let outage = raw.redis.as_ref().and_then(|redis| redis.on_outage);
@@ -96,17 +97,6 @@ impl Reader<'_> {
                 self.problems.error(spot.value(), fault);
                 None
             }
-        }
-    }
-
-    /// Refuses what a later version brings.
-    pub fn unsupported(&self, spot: Spot<'_>, key: &str, hint: &str) {
-        if spot.has(key) {
-            let at = spot.at(key);
-            self.problems.error(
-                at.label(),
-                Fault::new(format!("`{key}` is not supported yet")).hint(hint),
-            );
         }
     }
 

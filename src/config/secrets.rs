@@ -113,14 +113,9 @@ impl Reader<'_> {
         }))
     }
 
-    fn secret_file(&self, file: &str, spot: Spot<'_>, whose: &str) -> Result<Vec<u8>, Fault> {
-        let path = self.base.join(file);
-        self.files.borrow_mut().insert(path.clone());
-        let mut bytes = self
-            .env
-            .read(&path, MAX_BYTES)
-            .map_err(|error| unreadable(&path, &error))?;
-        if super::environment::is_mounted_alone(self.env, &path) {
+    /// A file that a rotation never reaches.
+    pub fn warn_if_mounted_alone(&self, path: &Path, file: &str, spot: Spot<'_>) {
+        if super::environment::is_mounted_alone(self.env, path) {
             self.problems.warn(
                 spot.value(),
                 Fault::new(format!(
@@ -130,6 +125,16 @@ impl Reader<'_> {
                 .hint("mount the whole Secret as a directory, so that a rotation arrives"),
             );
         }
+    }
+
+    fn secret_file(&self, file: &str, spot: Spot<'_>, whose: &str) -> Result<Vec<u8>, Fault> {
+        let path = self.base.join(file);
+        self.files.borrow_mut().insert(path.clone());
+        let mut bytes = self
+            .env
+            .read(&path, MAX_BYTES)
+            .map_err(|error| unreadable(&path, &error))?;
+        self.warn_if_mounted_alone(&path, file, spot);
         let newline = if bytes.ends_with(b"\r\n") {
             2
         } else {

@@ -6,6 +6,7 @@ use crate::{
     provider::{KeyText, Options, Preset},
     replay::{OnOutage, ReplayPolicy},
     store::{Access, Place},
+    tls::ServerTls,
     upstream::{DestinationSpec, Route},
 };
 use ipnet::IpNet;
@@ -39,10 +40,14 @@ pub struct Settings {
 }
 
 /// `listen`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Address and port.
     pub address: SocketAddr,
+    /// TLS ends here; `None`: plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// Every connection of a trusted peer begins with a PROXY header.
+    pub proxy_protocol: bool,
     /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<String>,
 }

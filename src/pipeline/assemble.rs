@@ -1,4 +1,6 @@
-//! Reads the body once, bounded in bytes and time; every frame is hashed as it arrives and kept as it is.
+//! Reads the body once, bounded in bytes, time and pace; every frame is hashed as it arrives and kept as it is.
+
+mod pace;
 
 use super::{Live, Shared, admit::Admitted};
 use crate::{
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
+use pace::Pace;
 use std::{pin::pin, sync::Arc};
 
 /// A request with its body.
@@ -58,10 +61,8 @@ where
     };
     let mut frames = Frames::default();
     if !body.is_end_stream() {
-        let reading = read(&mut admitted, body, &mut frames, &mut buffered, trail);
-        tokio::time::timeout(live.body_timeout, reading)
-            .await
-            .unwrap_or_else(|_| Err(Ending::new(Outcome::TooSlow, "the body did not arrive in time").closing()))?;
+        let pace = Pace::new(live.body_timeout);
+        read(&mut admitted, body, pace, &mut frames, &mut buffered, trail).await?;
     }
     Ok(Assembled {
         source: admitted.source,
@@ -80,6 +81,7 @@ where
 async fn read<B>(
     admitted: &mut Admitted,
     body: B,
+    mut pace: Pace,
     frames: &mut Frames,
     buffered: &mut Share,
     trail: &mut Trail,
@@ -88,7 +90,20 @@ where
     B: Body<Data = Bytes>,
 {
     let mut body = pin!(body);
-    while let Some(frame) = body.frame().await {
+    let mut judged = pin!(tokio::time::sleep(pace.wait()));
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = &mut judged => {
+                let judgement = pace.judge(trail.bytes);
+                judgement.map_err(|slow| Ending::new(Outcome::TooSlow, slow.to_string()).closing())?;
+                let next = judged.deadline() + pace.wait();
+                judged.as_mut().reset(next);
+                continue;
+            }
+        };
+        let Some(frame) = frame else { return Ok(()) };
         let frame = frame
             .map_err(|_| Ending::new(Outcome::Malformed, "the body ended early or its framing is broken").closing())?;
         // Trailers are dropped: nothing is ever read from one (attack 13).
@@ -104,7 +119,6 @@ where
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
     }
-    Ok(())
 }
 
 fn overloaded() -> Ending {

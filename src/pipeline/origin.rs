@@ -17,10 +17,11 @@ pub(super) fn forwarded_host(head: &Parts, client: &Client) -> Option<HeaderValu
     (!only.is_empty() && only.as_bytes().iter().all(is_plain)).then(|| only.clone())
 }
 
-/// The scheme that the sender used, as far as a trusted peer says so; our own listener speaks plain HTTP.
+/// The scheme that the sender used: as a trusted peer says, which may itself come to us over another, else our own.
 pub(super) fn proto(head: &Parts, client: &Client) -> &'static str {
     match stated(head, client, "x-forwarded-proto") {
         Some(scheme) if scheme.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+        None if client.tls => "https",
         _ => "http",
     }
 }
@@ -52,6 +53,7 @@ mod tests {
             believed: vec![ip],
             peer_trusted,
             perhaps_many: false,
+            tls: false,
         }
     }
 

@@ -188,19 +188,23 @@ impl Witness {
         }
     }
 
-    /// Redis cannot be told: a success is kept here, where it stops replays meanwhile, and written back; a failure only
-    /// frees the lease, later.
+    /// Redis cannot be told: a success is kept here, where it stops replays meanwhile, and written back; the end of an
+    /// attempt that did not deliver frees its lease, later.
     fn remember(&self, mut settlement: Settlement) -> Settled {
         for name in &self.grant.delivered {
             if !settlement.delivered.contains(name) {
                 settlement.delivered.push(name.clone());
             }
         }
-        if settlement.delivered.is_empty() {
+        let known = if settlement.delivered.is_empty() {
+            Settled::Open
+        } else {
+            self.keep(&settlement)
+        };
+        if settlement.last && known != Settled::Done {
             self.redis().owe(Owed::Settle(Box::new(settlement)));
-            return Settled::Open;
         }
-        self.keep(&settlement)
+        known
     }
 
     fn keep(&self, settlement: &Settlement) -> Settled {

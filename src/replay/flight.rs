@@ -1,10 +1,10 @@
 //! Single flight within the process: the first attempt of a delivery leads, a few more wait for its answer.
 
+use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::event::DeliveryKey;
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
 

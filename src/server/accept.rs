@@ -1,11 +1,12 @@
 //! One worker's accept loop, and its end: drain, close what is idle, cut what is left.
 
 use super::{
-    App, Drained, Timeouts,
+    App, Drained, Timeouts, body,
     connection::{self, DRAIN_BYTES},
     deadlines::Deadlines,
     occupancy::{Occupancy, Place},
     shutdown::Shutdown,
+    watch::Watch,
 };
 use http_body_util::BodyExt;
 use hyper::{
@@ -144,7 +145,7 @@ impl Worker {
 
     /// HTTP/2: nobody reads the rest of this body, but a stream that is reset as soon as it is answered takes the answer
     /// with it at a sender that is still sending (curl, for one). It is drained a bounded amount and held a bounded time.
-    pub(super) fn linger(&self, mut body: Incoming) {
+    pub(super) fn linger(&self, mut body: Incoming, watch: Arc<Watch>) {
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -152,7 +153,11 @@ impl Worker {
         self.tasks.spawn(async move {
             let drained = async {
                 let mut left = DRAIN_BYTES;
-                while let Some(Ok(frame)) = body.frame().await {
+                while let Some(frame) = body.frame().await {
+                    let frame = match frame {
+                        Ok(frame) => frame,
+                        Err(error) => return body::note_refusal(&error, &watch),
+                    };
                     left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
                     if left == 0 {
                         // What its window allows may still come; it is held, not read.

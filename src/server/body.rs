@@ -27,7 +27,7 @@ pub(super) enum Carrier {
     /// HTTP/1.1: the connection, which learns here whether it may be used again.
     Connection(Arc<Watch>),
     /// HTTP/2: a stream of its own. The worker lets it linger.
-    Stream(Arc<Worker>),
+    Stream(Arc<Worker>, Arc<Watch>),
 }
 
 /// Why a body ended before its end.
@@ -83,6 +83,9 @@ impl Body for RequestBody {
             // The body stays unread, so the connection is closed after the answer.
             Some(Err(error)) => {
                 self.ended = true;
+                if let Carrier::Stream(_, watch) = &self.carrier {
+                    note_refusal(&error, watch);
+                }
                 Poll::Ready(Some(Err(BodyError::of(&error))))
             }
         }
@@ -107,9 +110,9 @@ impl Drop for RequestBody {
         if self.ended {
             return;
         }
-        if let Carrier::Stream(worker) = &self.carrier {
+        if let Carrier::Stream(worker, watch) = &self.carrier {
             if let Some(incoming) = self.incoming.take() {
-                worker.linger(incoming);
+                worker.linger(incoming, Arc::clone(watch));
             }
             return;
         }
@@ -122,8 +125,24 @@ impl Drop for RequestBody {
     }
 }
 
+/// Was the stream refused by our own parser, for what is in the body (its length, its trailers)?
+fn is_refusal(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_library() && cause.reason() == Some(h2::Reason::PROTOCOL_ERROR))
+}
+
+/// Whoever reads the body of a refused stream knows of it.
+pub(super) fn note_refusal(error: &hyper::Error, watch: &Watch) {
+    if is_refusal(error) {
+        watch.stream_told();
+    }
+}
+
 impl BodyError {
     fn of(error: &hyper::Error) -> Self {
+        if is_refusal(error) {
+            return Self::Malformed;
+        }
         let kind = error
             .source()
             .and_then(|source| source.downcast_ref::<io::Error>())

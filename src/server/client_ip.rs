@@ -1,11 +1,12 @@
 //! Who the client is: walks `X-Forwarded-For` or `Forwarded` from the right over the hops that are trusted.
 
+use super::Peer;
 use crate::event::Client;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use std::{
     collections::VecDeque,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
 };
 
 /// Hops that are looked at, from the right; no chain of real proxies is as long.
@@ -21,10 +22,12 @@ pub struct ClientIp {
 }
 
 impl ClientIp {
-    /// The client of a request that came from `peer`: the rightmost hop that is not trusted. If the header of a trusted
+    /// The client of a request that came from `peer` (where a PROXY header was read: from whom that names, and nothing is
+    /// believed of the load balancer's own address any more): the rightmost hop that is not trusted. If the header of a trusted
     /// peer makes no sense within 32 hops, nothing of it is believed and the peer is the client.
-    pub fn resolve(&self, peer: SocketAddr, headers: &HeaderMap) -> Client {
-        let peer = peer.ip().to_canonical();
+    pub fn resolve(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        let tls = peer.tls;
+        let peer = peer.address.ip().to_canonical();
         let peer_trusted = self.trusts(peer);
         let believed = if peer_trusted {
             self.believed_hops(headers)
@@ -38,10 +41,12 @@ impl ClientIp {
             believed,
             peer_trusted,
             perhaps_many: self.trust.is_empty() && is_inside(peer),
+            tls,
         }
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Is this one of the hops whose word counts?
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         self.trust.iter().any(|net| net.contains(&ip))
     }
 

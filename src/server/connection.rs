@@ -1,13 +1,15 @@
 //! One connection from its first byte to its last: which HTTP it speaks, its exchanges, its orders, its parting.
 
 use super::{
-    App, ConnectionEnd,
+    App, ConnectionEnd, Peer, Unwelcome,
     accept::Worker,
     answer,
     deadlines::Watched,
     exchange::Desk,
+    greeting::{self, Parted, Received},
     io::TimedIo,
     watch::{Order, Phase, Watch},
+    wire::Wire,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -21,7 +23,10 @@ use std::{
     sync::Arc,
     task::Poll,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// What a client with prior knowledge of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,13 +37,42 @@ const SNIFF_BYTES: usize = 4096;
 pub(super) const DRAIN_BYTES: usize = 2 * 1024 * 1024;
 
 /// Serves one connection and tells the app how it ended.
-pub(super) async fn serve<A: App, S>(stream: S, peer: SocketAddr, app: A, worker: Arc<Worker>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut io = TimedIo::new(stream, worker.deadlines.watch());
+pub(super) async fn serve<A: App>(stream: TcpStream, address: SocketAddr, app: A, worker: Arc<Worker>) {
+    let watched = worker.deadlines.watch();
+    let welcome = app.welcome(address.ip());
+    if !welcome.proxy_header && welcome.tls.is_none() {
+        let peer = Peer { address, tls: false };
+        return converse(Wire::Plain(stream), peer, watched, app, worker).await;
+    }
+    watched.greets(worker.deadlines.now());
+    // On the heap for as long as it takes: a handshake is larger than all that a connection needs afterwards.
+    let mut receiving = Box::pin(greeting::receive(stream, address, welcome, Arc::clone(&watched)));
+    let received = obey(&watched, receiving.as_mut(), |_| false).await;
+    drop(receiving);
+    match received {
+        Ok(Ok(Received { wire, peer })) => {
+            watched.idles(worker.deadlines.now());
+            converse(wire, peer, watched, app, worker).await;
+        }
+        Ok(Err(Parted { why, socket })) => {
+            app.turned_away(address, &why);
+            if let Some(socket) = socket {
+                part(socket, &watched, None).await;
+            }
+        }
+        Err(_) => app.turned_away(address, &Unwelcome::TooSlow),
+    }
+}
+
+/// HTTP on a connection that has been received.
+async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, worker: Arc<Worker>) {
+    let agreed = peer.tls.then(|| wire.agreed_on_http2());
+    let mut io = TimedIo::new(wire, watched);
     let watch = Arc::clone(io.watched());
-    let sniffed = {
+    let sniffed = if agreed.is_some() {
+        // What the handshake has not agreed on is not guessed from the bytes.
+        Ok(Ok(Bytes::new()))
+    } else {
         let mut sniff = pin!(sniff(&mut io));
         // Nothing was asked yet, so there is nothing to wait for before closing.
         obey(&watch, sniff.as_mut(), |_| false).await
@@ -46,7 +80,7 @@ where
     let (ending, io) = match sniffed {
         Err(order) => (Ending::Ordered(order), io),
         Ok(Err(_)) => (Ending::Broken, io),
-        Ok(Ok(first)) if first.is_empty() => (Ending::Done, io),
+        Ok(Ok(first)) if first.is_empty() && agreed.is_none() => (Ending::Done, io),
         Ok(Ok(first)) => {
             let desk = Arc::new(Desk {
                 app: app.clone(),
@@ -54,10 +88,19 @@ where
                 watch: Arc::clone(&watch),
                 worker: Arc::clone(&worker),
             });
-            if first.starts_with(PREFACE) {
+            if agreed.unwrap_or_else(|| first.starts_with(PREFACE)) {
                 io.speak_http2(first);
                 let ending = http2(io, &watch, desk, &worker).await;
-                app.ended(peer, ending.end());
+                let end = if watch.is_refused() {
+                    ConnectionEnd::Malformed
+                } else {
+                    ending.end()
+                };
+                let unseen = watch.unseen_requests();
+                if unseen > 0 {
+                    app.refused_streams(peer, unseen);
+                }
+                app.ended(peer, end);
                 return;
             }
             io.speak_http1(first);
@@ -99,9 +142,11 @@ impl Ending {
 
     fn end(&self) -> ConnectionEnd {
         match self {
-            Self::Done | Self::Ordered(Order::Close | Order::PartingTimeout) => ConnectionEnd::Closed,
+            Self::Done | Self::Ordered(Order::Close | Order::GreetingTimeout | Order::PartingTimeout) => {
+                ConnectionEnd::Closed
+            }
             Self::Broken => ConnectionEnd::Broken,
-            Self::Malformed | Self::Ordered(Order::TargetTooLong) => ConnectionEnd::Malformed,
+            Self::Malformed | Self::Ordered(Order::TargetTooLong | Order::Flooded) => ConnectionEnd::Malformed,
             Self::Ordered(Order::HeaderTimeout) => ConnectionEnd::HeaderTimeout,
             Self::Ordered(Order::IdleTimeout) => ConnectionEnd::Idle,
             Self::Ordered(Order::Evicted) => ConnectionEnd::Evicted,
@@ -122,7 +167,7 @@ impl Ending {
 }
 
 /// Reads until it is clear whether this is HTTP/2; what was read is not lost. Empty: the peer sent nothing and left.
-async fn sniff<S: AsyncRead + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
+async fn sniff<S: AsyncRead + AsyncWrite + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
     let mut first = BytesMut::with_capacity(SNIFF_BYTES);
     while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
         if io.read_buf(&mut first).await? == 0 {

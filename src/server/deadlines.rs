@@ -53,6 +53,7 @@ pub(super) struct Watched {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Census {
+    pub(super) greeting: usize,
     pub(super) idle: usize,
     pub(super) head: usize,
     pub(super) busy: usize,
@@ -135,12 +136,13 @@ impl Deadlines {
         let mut census = Census::default();
         for watch in self.watches().open.values() {
             match watch.phase() {
+                Phase::Greeting => census.greeting += 1,
                 Phase::Idle => census.idle += 1,
                 Phase::Head => census.head += 1,
                 Phase::Busy => census.busy += 1,
                 Phase::Parting => census.parting += 1,
             }
-            census.stalled += usize::from(watch.stalled_since().is_some());
+            census.stalled += usize::from(watch.stalled_since().is_some() || watch.held_since().is_some());
         }
         census
     }
@@ -166,10 +168,14 @@ impl Deadlines {
     fn due(&self, watch: &Watch, now: u32, closing: bool) -> Option<Order> {
         // A phase began somewhere within its first tick, which therefore does not count: never early, late by a tick.
         let over = |since: u32, ticks: u32| now.wrapping_sub(since) > ticks;
-        if watch.stalled_since().is_some_and(|since| over(since, self.write)) {
+        let stands = |since: Option<u32>| since.is_some_and(|since| over(since, self.write));
+        if stands(watch.stalled_since()) || stands(watch.held_since()) {
             return Some(Order::WriteTimeout);
         }
         match watch.phase() {
+            // Whoever has not even shaken hands after the quiet second does not send a request.
+            Phase::Greeting if closing => over(watch.since(), self.evictable).then_some(Order::GreetingTimeout),
+            Phase::Greeting => over(watch.since(), self.head).then_some(Order::GreetingTimeout),
             Phase::Idle if closing => over(watch.since(), 1).then_some(Order::Close),
             Phase::Idle => over(watch.since(), self.idle).then_some(Order::IdleTimeout),
             Phase::Head => over(watch.since(), self.head).then_some(Order::HeaderTimeout),
@@ -179,13 +185,14 @@ impl Deadlines {
         }
     }
 
-    /// Closes the longest idle sixteenth of the connections when others wait for a place: without this, whoever holds
+    /// Closes the longest idle (or still greeting) sixteenth of the connections when others wait for a place: without this, whoever holds
     /// all places with silent connections locks every sender out for the whole idle timeout.
     fn make_room(&self, watches: &Watches, now: u32) {
         let mut idle: Vec<&Arc<Watch>> = watches
             .open
             .values()
-            .filter(|watch| watch.phase() == Phase::Idle && now.wrapping_sub(watch.since()) > self.evictable)
+            .filter(|watch| matches!(watch.phase(), Phase::Idle | Phase::Greeting))
+            .filter(|watch| now.wrapping_sub(watch.since()) > self.evictable)
             .collect();
         idle.sort_unstable_by_key(|watch| std::cmp::Reverse(now.wrapping_sub(watch.since())));
         for watch in idle.into_iter().take(watches.open.len().div_ceil(16)) {

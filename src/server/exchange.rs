@@ -1,17 +1,23 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
-use super::{App, RequestBody, accept::Worker, body::Carrier, gate, watch::Watch};
+use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, gate, watch::Watch};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
-use http_body::Body as _;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// What all exchanges of one connection need.
 pub(super) struct Desk<A> {
     pub(super) app: A,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) watch: Arc<Watch>,
     pub(super) worker: Arc<Worker>,
 }
@@ -21,17 +27,18 @@ impl<A: App> Desk<A> {
     pub(super) fn exchange(
         self: &Arc<Self>,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + use<A> {
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<A> {
         let desk = Arc::clone(self);
         desk.watch.request_begins(!request.body().is_end_stream());
         // Made here, so that a stream that is reset before it is polled still ends.
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
             let response = desk.answer(request).await;
-            if stream.is_none() {
+            let held = stream.is_some().then(|| Held::new(&desk.watch, &desk.worker));
+            if held.is_none() {
                 desk.watch.answered();
             }
-            Ok(response)
+            Ok(response.map(|body| Answer { body, _held: held }))
         }
     }
 
@@ -40,7 +47,7 @@ impl<A: App> Desk<A> {
         let http2 = head.version == Version::HTTP_2;
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
         let carrier = if http2 {
-            Carrier::Stream(Arc::clone(&self.worker))
+            Carrier::Stream(Arc::clone(&self.worker), Arc::clone(&self.watch))
         } else {
             Carrier::Connection(Arc::clone(&self.watch))
         };
@@ -89,5 +96,50 @@ struct Stream<A>(Arc<Desk<A>>);
 impl<A> Drop for Stream<A> {
     fn drop(&mut self) {
         self.0.watch.stream_ended(self.0.worker.deadlines.now());
+    }
+}
+
+/// The body of an answer. Over HTTP/2 it is dropped when the peer's window has taken it, or with its stream.
+pub(super) struct Answer {
+    body: Full<Bytes>,
+    _held: Option<Held>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer of HTTP/2 that waits for the peer's window; it waits until this is dropped.
+struct Held {
+    watch: Arc<Watch>,
+    worker: Arc<Worker>,
+}
+
+impl Held {
+    fn new(watch: &Arc<Watch>, worker: &Arc<Worker>) -> Self {
+        watch.answer_waits(worker.deadlines.now());
+        Self {
+            watch: Arc::clone(watch),
+            worker: Arc::clone(worker),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.watch.answer_taken(self.worker.deadlines.now());
     }
 }

@@ -1,7 +1,9 @@
 //! The socket as hyper sees it: passes bytes on and notes in the connection's watch what they mean for its deadlines.
 
 use super::{
+    connection::DRAIN_BYTES,
     deadlines::Watched,
+    frames::{Asked, CALM_DOWN, Frames},
     gate,
     watch::{Order, Phase},
 };
@@ -17,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Method, two spaces and version beside the longest target.
 const MAX_REQUEST_LINE: usize = gate::MAX_TARGET_BYTES + 64;
 
+/// Buffers of one write; h2 has two, a frame's head and its payload.
+const MOST_SLICES: usize = 8;
+
 /// A stream with a watch.
 pub(super) struct TimedIo<S> {
     stream: S,
@@ -26,6 +31,11 @@ pub(super) struct TimedIo<S> {
     sniffed: Bytes,
     /// Bytes of the request line so far; `None` once it has ended.
     request_line: Option<usize>,
+    /// What of HTTP/2 was written, and what was read.
+    frames: Frames,
+    asked: Asked,
+    /// Bytes that are still drained after HTTP/2 was refused; `None`: it was not.
+    drain: Option<usize>,
     /// hyper's own answer to a head that it cannot parse, held back: its status.
     parser_refusal: Option<StatusCode>,
     peer_is_done: bool,
@@ -47,6 +57,9 @@ impl<S> TimedIo<S> {
             protocol: Protocol::Unknown,
             sniffed: Bytes::new(),
             request_line: None,
+            frames: Frames::default(),
+            asked: Asked::default(),
+            drain: None,
             parser_refusal: None,
             peer_is_done: false,
             has_answered: false,
@@ -63,9 +76,10 @@ impl<S> TimedIo<S> {
 
     /// From here on this is HTTP/2, and `sniffed` was already read of it. A preface is not a request's head.
     pub(super) fn speak_http2(&mut self, sniffed: Bytes) {
-        self.sniffed = sniffed;
         self.protocol = Protocol::Http2;
-        self.watched.idles(self.watched.deadlines().now());
+        self.watched.idles(self.now());
+        self.hear(&sniffed);
+        self.sniffed = sniffed;
     }
 
     pub(super) fn watched(&self) -> &Watched {
@@ -97,8 +111,13 @@ impl<S> TimedIo<S> {
             return Poll::Ready(());
         }
         match self.protocol {
-            // In HTTP/2 streams say when it is busy; a byte (a PING) does not.
-            Protocol::Http2 => {}
+            Protocol::Http2 => {
+                self.hear(bytes);
+                if self.asked.is_flooded() {
+                    self.watched.order(Order::Flooded);
+                    return Poll::Pending;
+                }
+            }
             Protocol::Unknown => {
                 self.watched.bytes_came(self.now());
             }
@@ -117,6 +136,18 @@ impl<S> TimedIo<S> {
         Poll::Pending
     }
 
+    /// In HTTP/2 streams say when it is busy; a byte (a PING) does not. But a head that has begun has to end.
+    fn hear(&mut self, bytes: &[u8]) {
+        self.asked.follow(bytes);
+        match (self.asked.head_is_open(), self.watched.phase()) {
+            (true, Phase::Idle) => {
+                self.watched.bytes_came(self.now());
+            }
+            (false, Phase::Head) => self.watched.idles(self.now()),
+            _ => {}
+        }
+    }
+
     fn count_request_line(&mut self, bytes: &[u8]) {
         if let Some(length) = &mut self.request_line {
             *length += bytes.len();
@@ -132,7 +163,17 @@ impl<S> TimedIo<S> {
         self.protocol == Protocol::Http1 && matches!(self.watched.phase(), Phase::Idle | Phase::Head)
     }
 
-    fn wrote<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Notes what became of a write of `bufs`.
+    fn wrote(&mut self, result: Poll<io::Result<usize>>, bufs: &[&[u8]]) -> Poll<io::Result<usize>> {
+        if let (Protocol::Http2, Poll::Ready(Ok(written))) = (self.protocol, &result) {
+            let mut left = *written;
+            for buf in bufs {
+                let taken = left.min(buf.len());
+                let watched = &self.watched;
+                self.frames.follow(&buf[..taken], |what| watched.refuses(what));
+                left -= taken;
+            }
+        }
         if result.is_pending() {
             self.watched.write_waits(self.now());
         } else {
@@ -148,7 +189,7 @@ fn status_of(answer: &[u8]) -> Option<StatusCode> {
     answer.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok())
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.sniffed.is_empty() {
@@ -158,11 +199,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        this.came(&buf.filled()[before..]).map(Ok)
+        let came = this.came(&buf.filled()[before..]).map(Ok);
+        if came.is_pending() && this.protocol == Protocol::Http2 && this.frames.is_between() {
+            // The last word, if it can be said at once: hyper is not asked any more.
+            let _unsaid = Pin::new(&mut this.stream).poll_write(cx, CALM_DOWN);
+        }
+        came
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_parser_refusal() {
             if self.parser_refusal.is_none() {
@@ -171,7 +217,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
             return Poll::Ready(Ok(buf.len()));
         }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        self.wrote(result, &[buf])
     }
 
     fn poll_write_vectored(
@@ -179,8 +225,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // No more than can be followed.
+        let bufs = &bufs[..bufs.len().min(MOST_SLICES)];
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        let mut slices: [&[u8]; MOST_SLICES] = [&[]; MOST_SLICES];
+        for (slice, buf) in slices.iter_mut().zip(bufs) {
+            *slice = buf;
+        }
+        self.wrote(result, &slices[..bufs.len()])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -189,14 +241,39 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper asks for this only when nothing of its own is left to be written.
+        // hyper asks for this only when nothing of its own is left to be written; TLS may still hold some of it back.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         let now = self.now();
-        self.watched.flushed(now);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if flushed.is_pending() {
+            self.watched.write_waits(now);
+        } else {
+            self.watched.write_moves();
+            self.watched.flushed(now);
+        }
+        flushed
     }
 
-    /// Does nothing: the connection's task shuts down after the last answer, of which hyper may not know.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Mostly does nothing: the connection's task shuts down after the last answer, of which hyper may not know. But of
+    /// HTTP/2 it does not get the stream back, and a GOAWAY that is followed by a reset does not arrive.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.protocol != Protocol::Http2 || !this.watched.is_refused() {
+            return Poll::Ready(Ok(()));
+        }
+        if this.drain.is_none() {
+            this.watched.parts(this.now());
+        }
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let left = this.drain.get_or_insert(DRAIN_BYTES);
+        let mut scratch = [0; 4096];
+        while *left > 0 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf))?;
+            match buf.filled().len() {
+                0 => break,
+                count => *left = left.saturating_sub(count),
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }

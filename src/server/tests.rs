@@ -4,6 +4,7 @@ mod client;
 mod deadlines;
 mod draining;
 mod framing;
+mod greeting;
 mod heads;
 mod http2;
 mod limits;
@@ -31,11 +32,15 @@ enum Note {
     Refused(GateRefusal),
     Unasked(u16),
     Ended(ConnectionEnd),
+    TurnedAway(String),
+    RefusedStreams(u32),
     AcceptFailed,
 }
 
 #[derive(Clone)]
 struct TestApp {
+    /// How connections begin.
+    welcome: Welcome,
     notes: Arc<Mutex<Vec<Note>>>,
     /// One permit lets one `/hold` be answered.
     released: Arc<Semaphore>,
@@ -45,6 +50,7 @@ struct TestApp {
 impl TestApp {
     fn new() -> Self {
         Self {
+            welcome: Welcome::default(),
             notes: Arc::default(),
             released: Arc::new(Semaphore::new(0)),
             shutdown: Shutdown::new(),
@@ -63,11 +69,19 @@ fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 impl App for TestApp {
+    fn welcome(&self, _: IpAddr) -> Welcome {
+        self.welcome.clone()
+    }
+
+    fn turned_away(&self, _: SocketAddr, why: &Unwelcome) {
+        self.note(Note::TurnedAway(why.to_string()));
+    }
+
     fn serves_host(&self, host: &str, path: &str) -> bool {
         host != "foreign" || path == "/probe"
     }
 
-    async fn handle(&self, _: SocketAddr, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let mut body = request.into_body();
         match path.as_str() {
@@ -88,6 +102,7 @@ impl App for TestApp {
                 self.note(Note::Handled(path, Ok(0)));
                 return std::future::pending().await;
             }
+            "/peer" => return answer(200, format!("{} tls={}", peer.address, peer.tls)),
             "/big" => return answer(200, vec![b'x'; 64 << 20]),
             _ => {}
         }
@@ -105,18 +120,22 @@ impl App for TestApp {
         answer(200, format!("read {length}"))
     }
 
-    fn refuse(&self, _: SocketAddr, _: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>> {
+    fn refuse(&self, _: Peer, _: &Parts, refusal: GateRefusal) -> Response<Full<Bytes>> {
         self.note(Note::Refused(refusal));
         answer(refusal.status().as_u16(), refusal.reason())
     }
 
-    fn answer_unasked(&self, _: SocketAddr, status: StatusCode) -> Response<Full<Bytes>> {
+    fn answer_unasked(&self, _: Peer, status: StatusCode) -> Response<Full<Bytes>> {
         self.note(Note::Unasked(status.as_u16()));
         answer(status.as_u16(), "unasked")
     }
 
-    fn ended(&self, _: SocketAddr, end: ConnectionEnd) {
+    fn ended(&self, _: Peer, end: ConnectionEnd) {
         self.note(Note::Ended(end));
+    }
+
+    fn refused_streams(&self, _: Peer, count: u32) {
+        self.note(Note::RefusedStreams(count));
     }
 
     fn accept_failed(&self, _: &std::io::Error) {
@@ -148,11 +167,18 @@ impl House {
     }
 
     fn with(timeouts: Timeouts, connections: usize) -> Self {
+        Self::welcoming(timeouts, connections, Welcome::default())
+    }
+
+    fn welcoming(timeouts: Timeouts, connections: usize, welcome: Welcome) -> Self {
         let workers = NonZeroUsize::new(2).expect("two");
         let listeners = Listener::bind(([127, 0, 0, 1], 0).into(), workers).expect("a free port");
         let address = listeners[0].local_addr().expect("bound");
         let occupancy = Occupancy::new(connections);
-        let app = TestApp::new();
+        let app = TestApp {
+            welcome,
+            ..TestApp::new()
+        };
         let (mut deadlines, mut threads) = (Vec::new(), Vec::new());
         let (ready, readies) = mpsc::channel();
         for listener in listeners {
@@ -204,6 +230,7 @@ impl House {
     fn census(&self) -> Census {
         let mut sum = Census::default();
         for census in self.deadlines.iter().map(|deadlines| deadlines.census()) {
+            sum.greeting += census.greeting;
             sum.idle += census.idle;
             sum.head += census.head;
             sum.busy += census.busy;

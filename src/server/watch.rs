@@ -1,5 +1,6 @@
 //! What one connection notes about itself for the worker's tick, and the order that the tick leaves there.
 
+use super::frames::Refused;
 use futures_util::task::AtomicWaker;
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -9,6 +10,8 @@ use std::{
 /// Which deadline applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// A PROXY header or a TLS handshake is awaited; nothing of HTTP yet.
+    Greeting,
     /// Between requests, or not a byte yet.
     Idle,
     /// At least one byte of a head, no request yet.
@@ -26,24 +29,29 @@ pub(super) enum Order {
     Close,
     IdleTimeout,
     Evicted,
+    GreetingTimeout,
     HeaderTimeout,
     WriteTimeout,
     PartingTimeout,
     /// The request line does not end.
     TargetTooLong,
+    /// HTTP/2 frames that ask for nothing, without end.
+    Flooded,
     /// The grace is over.
     Cut,
 }
 
-const PHASES: [Phase; 4] = [Phase::Idle, Phase::Head, Phase::Busy, Phase::Parting];
-const ORDERS: [Order; 8] = [
+const PHASES: [Phase; 5] = [Phase::Greeting, Phase::Idle, Phase::Head, Phase::Busy, Phase::Parting];
+const ORDERS: [Order; 10] = [
     Order::Close,
     Order::IdleTimeout,
     Order::Evicted,
+    Order::GreetingTimeout,
     Order::HeaderTimeout,
     Order::WriteTimeout,
     Order::PartingTimeout,
     Order::TargetTooLong,
+    Order::Flooded,
     Order::Cut,
 ];
 const NO_ORDER: u8 = u8::MAX;
@@ -56,10 +64,18 @@ pub(super) struct Watch {
     since: AtomicU32,
     stalled: AtomicU32,
     order: AtomicU8,
+    /// Answers of HTTP/2 that the peer's closed flow-control window holds back, and since when none has moved.
+    held: AtomicU32,
+    held_since: AtomicU32,
     /// Requests that the app has not answered yet; more than one only in HTTP/2.
     unanswered: AtomicU32,
     /// The app has answered, and the bytes of the answer are not all with the kernel yet (HTTP/1.1).
     unflushed: AtomicBool,
+    /// The parser of HTTP/2 refused the connection.
+    refused: AtomicBool,
+    /// Streams that it refused, less those whose requests we had been given and whose bodies told it.
+    refused_streams: AtomicU32,
+    told_streams: AtomicU32,
     /// The current request's body has not been read to its end (HTTP/1.1).
     body_unread: AtomicBool,
 }
@@ -72,8 +88,13 @@ impl Watch {
             since: AtomicU32::new(now),
             stalled: AtomicU32::new(NOT_STALLED),
             order: AtomicU8::new(NO_ORDER),
+            held: AtomicU32::new(0),
+            held_since: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             unflushed: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            refused_streams: AtomicU32::new(0),
+            told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
         }
     }
@@ -123,10 +144,27 @@ impl Watch {
         self.unflushed.store(true, Relaxed);
     }
 
-    /// A stream of HTTP/2 ended, answered or not; idle again when it was the last. From then on the idle timeout also
-    /// bounds an answer that the peer's closed flow-control window holds back.
+    /// The app answered on HTTP/2; until [`Self::answer_taken`] the answer waits for the peer's window.
+    pub(super) fn answer_waits(&self, now: u32) {
+        if self.held.fetch_add(1, Relaxed) == 0 {
+            self.held_since.store(now, Relaxed);
+        }
+    }
+
+    /// The peer's window took an answer, or its stream is gone. That is progress for those that still wait.
+    pub(super) fn answer_taken(&self, now: u32) {
+        self.held.fetch_sub(1, Relaxed);
+        self.held_since.store(now, Relaxed);
+    }
+
+    /// The tick since which no answer of HTTP/2 has moved although one waits.
+    pub(super) fn held_since(&self) -> Option<u32> {
+        (self.held.load(Relaxed) > 0).then(|| self.held_since.load(Relaxed))
+    }
+
+    /// A stream of HTTP/2 ended, answered or not; idle again when it was the last.
     pub(super) fn stream_ended(&self, now: u32) {
-        if self.unanswered.fetch_sub(1, Relaxed) == 1 {
+        if self.unanswered.fetch_sub(1, Relaxed) == 1 && self.phase() != Phase::Parting {
             self.enter(Phase::Idle, now);
         }
     }
@@ -148,7 +186,39 @@ impl Watch {
         self.stalled.store(NOT_STALLED, Relaxed);
     }
 
-    /// Nothing is being asked (the preface of HTTP/2 has been read).
+    /// The parser of HTTP/2 refused something that the peer sent.
+    pub(super) fn refuses(&self, what: Refused) {
+        match what {
+            Refused::Connection => self.refused.store(true, Relaxed),
+            Refused::Stream => {
+                self.refused_streams.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// A request that is with the app learned from its body that its stream was refused: it is counted there.
+    pub(super) fn stream_told(&self) {
+        self.told_streams.fetch_add(1, Relaxed);
+    }
+
+    /// Did the parser of HTTP/2 refuse the connection?
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+
+    /// Requests that never came out of the parser of HTTP/2.
+    pub(super) fn unseen_requests(&self) -> u32 {
+        self.refused_streams
+            .load(Relaxed)
+            .saturating_sub(self.told_streams.load(Relaxed))
+    }
+
+    /// HTTP may not begin yet.
+    pub(super) fn greets(&self, now: u32) {
+        self.enter(Phase::Greeting, now);
+    }
+
+    /// Nothing is being asked (the greeting is over, the preface of HTTP/2 has been read).
     pub(super) fn idles(&self, now: u32) {
         self.enter(Phase::Idle, now);
     }
@@ -175,10 +245,12 @@ impl Watch {
         self.order.store(NO_ORDER, Relaxed);
         let order = ORDERS[usize::from(order)];
         let stands = match order {
-            Order::IdleTimeout | Order::Evicted => self.phase() == Phase::Idle,
+            Order::IdleTimeout => self.phase() == Phase::Idle,
+            Order::Evicted => matches!(self.phase(), Phase::Idle | Phase::Greeting),
+            Order::GreetingTimeout => self.phase() == Phase::Greeting,
             Order::HeaderTimeout => self.phase() == Phase::Head,
-            Order::WriteTimeout => self.stalled_since().is_some(),
-            Order::Close | Order::PartingTimeout | Order::TargetTooLong | Order::Cut => true,
+            Order::WriteTimeout => self.stalled_since().is_some() || self.held_since().is_some(),
+            Order::Close | Order::PartingTimeout | Order::TargetTooLong | Order::Flooded | Order::Cut => true,
         };
         stands.then_some(order)
     }

@@ -59,7 +59,10 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         let path = PathBuf::from("/etc/tls").join(name);
         fixed.files.insert(path, content.as_bytes().to_vec());
     }
-    let mounts = "30 1 0:5 / /run/secrets/mounted-alone rw - tmpfs tmpfs rw\n";
+    let alone = PathBuf::from("/etc/tls/alone.pem");
+    fixed.files.insert(alone, PEM[0].as_bytes().to_vec());
+    let mounts = "30 1 0:5 / /run/secrets/mounted-alone rw - tmpfs tmpfs rw\n\
+                  31 1 0:5 / /etc/tls/alone.pem rw - tmpfs tmpfs rw\n";
     fixed
         .files
         .insert(PathBuf::from("/proc/self/mountinfo"), mounts.as_bytes().to_vec());

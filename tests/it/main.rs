@@ -5,6 +5,8 @@
 #[path = "../vectors/case.rs"]
 #[allow(dead_code, reason = "the vectors' own test judges with it; this one sends")]
 mod case;
+#[path = "../support/cutting_proxy.rs"]
+mod cutting_proxy;
 #[path = "../support/redis.rs"]
 mod redis;
 mod support;
@@ -17,6 +19,8 @@ mod contract_ops;
 mod contract_wire;
 mod destinations;
 mod edge;
+mod faults;
+mod h2_attacks;
 mod handshakes;
 mod http2;
 mod journey;
@@ -24,9 +28,13 @@ mod limits;
 mod outage;
 mod outcomes;
 mod process;
+mod proxy_protocol;
 mod reload;
 mod replicas;
 mod shutdown;
+mod slow;
+mod tls;
 mod tls_out;
 mod vectors;
 mod verbs;
+mod watch;

@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod authority;
+pub mod frames;
 pub mod process;
+pub mod secure;
 pub mod sidecar;
 pub mod signed;
 pub mod wire;

@@ -65,6 +65,15 @@ pub async fn run(stage: &impl Stage) -> usize {
         what_was_delivered_lately_is_found_by_event,
         other_sources_and_namespaces_are_not_let_through,
         of_many_attempts_at_once_one_is_granted,
+        who_asks_again_late_is_judged_as_anybody,
+        a_record_outlives_its_lease,
+        the_delivered_one_is_the_first_that_was,
+        two_halves_of_two_attempts_are_a_whole,
+        a_forgotten_delivery_that_fails_is_open_like_any_other,
+        a_settlement_in_a_forgotten_window_delivers_nothing_new,
+        only_the_last_word_frees,
+        a_wide_fan_out_is_remembered_whole,
+        of_many_reports_at_once_all_count,
     );
     cases
 }
@@ -697,6 +706,149 @@ fn fresh_source(namespace: &str) -> SourceTag {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let name = format!("fresh-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     SourceTag::within(namespace, &SourceName::parse(&name).expect("a name"))
+}
+
+async fn who_asks_again_late_is_judged_as_anybody(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    // Nobody came in between: it is the same claim, and its lease runs anew.
+    assert_eq!(first.clone().with(|ask| ask.lease = LONG).claim(stage).await, old);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again().with(|ask| ask.lease = LONG);
+    let grant = second.claim(stage).await;
+    let verdict = first.ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    second.settle(stage, &grant, &["a"], &[]).await;
+    let grant = first.claim(stage).await;
+    assert_eq!(grant.attempt, 3, "its old claim is gone: this is a new attempt");
+}
+
+async fn a_record_outlives_its_lease(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.open = SHORT);
+    let grant = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    assert_eq!(first.renew(stage, &grant).await, Renewed::Held);
+    stage.pass(OVER).await;
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+}
+
+async fn the_delivered_one_is_the_first_that_was(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let other = |ask: &mut Ask| (ask.id, ask.mac) = (Some(IdDigest::of(b"id 2")), Some(MacDigest::of(b"mac 2")));
+    let second = first.again().with(other);
+    let new = second.claim(stage).await;
+    assert_eq!(first.settle(stage, &old, &["a"], &["a"]).await, Settled::Done);
+    assert_eq!(second.settle(stage, &new, &["a"], &["a"]).await, Settled::Done);
+    for (ask, same) in [(first.again(), true), (second.again(), false)] {
+        match ask.ask(stage).await {
+            Verdict::Done(seen) => assert_eq!((seen.same_mac, seen.same_id), (same, same)),
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+}
+
+async fn two_halves_of_two_attempts_are_a_whole(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again().with(|ask| ask.lease = LONG);
+    let new = second.claim(stage).await;
+    // Late, and not all of it: it is noted, and frees nothing.
+    assert_eq!(first.settle(stage, &old, &["a", "b"], &["a"]).await, Settled::Fenced);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    assert_eq!(second.settle(stage, &new, &["a", "b"], &["b"]).await, Settled::Done);
+}
+
+async fn a_forgotten_delivery_that_fails_is_open_like_any_other(stage: &impl Stage) {
+    let first = Attempt::new();
+    first.delivered(stage).await;
+    assert_eq!(first.forget(stage, SHORT).await, Forgotten::Deliverable);
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert_eq!(second.settle(stage, &grant, &["a"], &[]).await, Settled::Open);
+    stage.pass(OVER).await;
+    // The window is over; what was begun in it is not.
+    let third = first.again();
+    let grant = third.claim(stage).await;
+    assert_eq!(grant.attempt, 3);
+    assert_eq!(third.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+}
+
+async fn a_settlement_in_a_forgotten_window_delivers_nothing_new(stage: &impl Stage) {
+    let first = Attempt::new().with(|ask| ask.lease = SHORT);
+    let old = first.claim(stage).await;
+    stage.pass(OVER).await;
+    let second = first.again();
+    let new = second.claim(stage).await;
+    assert_eq!(second.settle(stage, &new, &["a"], &["a"]).await, Settled::Done);
+    assert_eq!(first.forget(stage, LONG).await, Forgotten::Deliverable);
+    // The attempt that slept past its lease comes back with a success of before.
+    assert_eq!(first.settle(stage, &old, &["a"], &["a"]).await, Settled::Done);
+    assert_eq!(
+        first.again().claim(stage).await.attempt,
+        3,
+        "the operator's wish stands"
+    );
+}
+
+async fn only_the_last_word_frees(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    for delivered in [&[][..], &["a"], &["a", "c"]] {
+        let told = first.report(stage, &grant, &["a", "b"], delivered, false).await;
+        assert_eq!(told, Settled::Open);
+        let verdict = first.again().ask(stage).await;
+        assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
+    }
+    assert_eq!(
+        first.report(stage, &grant, &["a", "b"], &["b"], false).await,
+        Settled::Done
+    );
+    let verdict = first.again().ask(stage).await;
+    assert!(matches!(verdict, Verdict::Done(_)), "{verdict:?}");
+    assert_eq!(first.settle(stage, &grant, &["a", "b"], &[]).await, Settled::Done);
+}
+
+async fn a_wide_fan_out_is_remembered_whole(stage: &impl Stage) {
+    let all: Vec<String> = (0..64).map(|n| format!("destination-{n}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let mut attempt = Attempt::new();
+    for (n, part) in all.chunks(16).enumerate() {
+        let grant = attempt.claim(stage).await;
+        let had: std::collections::BTreeSet<_> = grant.delivered.iter().map(DestinationName::as_str).collect();
+        assert_eq!(had, all[..n * 16].iter().copied().collect());
+        let expected = if n == 3 { Settled::Done } else { Settled::Open };
+        assert_eq!(attempt.settle(stage, &grant, &all, part).await, expected);
+        attempt = attempt.again();
+    }
+}
+
+async fn of_many_reports_at_once_all_count(stage: &impl Stage) {
+    let all = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    let notes = all.map(|name| {
+        let (first, grant) = (&first, &grant);
+        async move { first.report(stage, grant, &[], &[name], false).await }
+    });
+    for noted in futures_util::future::join_all(notes).await {
+        assert_eq!(noted, Settled::Open);
+    }
+    assert_eq!(first.settle(stage, &grant, &all, &[]).await, Settled::Done);
 }
 
 fn names(names: &[&str]) -> Vec<DestinationName> {

@@ -5,7 +5,7 @@ use crate::config::{
     problem::Fault,
     raw::{self, Listed},
     secrets::Fetched,
-    settings::{Admin, Listen},
+    settings::{Admin, ClientIp, Listen},
     spot::Spot,
     text::Span,
     value,
@@ -20,24 +20,23 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPEC
 const HEALTH: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9481);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9482);
 
+/// Plain HTTP at an address, and nothing else.
+fn plain(address: SocketAddr) -> Listen {
+    Listen {
+        address,
+        tls: None,
+        proxy_protocol: false,
+        health_path: None,
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn listen(&self, raw: Option<&raw::Listen>, spot: Spot<'_>) -> Option<Listen> {
         match raw {
-            None => Some(Listen {
-                address: LISTEN,
-                health_path: None,
-            }),
-            Some(raw::Listen::Short(text)) => Some(Listen {
-                address: self.parsed(Some(text), spot, value::address)?,
-                health_path: None,
-            }),
+            None => Some(plain(LISTEN)),
+            Some(raw::Listen::Short(text)) => self.parsed(Some(text), spot, value::address).map(plain),
             Some(raw::Listen::Long(long)) => {
-                self.unsupported(spot, "tls", "end TLS at your ingress or load balancer");
-                self.unsupported(
-                    spot,
-                    "proxy_protocol",
-                    "let your load balancer write `X-Forwarded-For`, and name it in `client_ip.trust`",
-                );
+                let tls = long.tls.as_ref().map(|raw| self.server_tls(raw, spot.at("tls")));
                 let health_path = match self.parsed(long.health_path.as_deref(), spot.at("health_path"), value::path) {
                     Some(PathRule::Below(_)) => {
                         self.problems.error(
@@ -50,8 +49,27 @@ impl Reader<'_> {
                     None => None,
                 };
                 let address = self.parsed(long.address.as_deref(), spot.at("address"), value::address)?;
-                Some(Listen { address, health_path })
+                Some(Listen {
+                    address,
+                    tls: match tls {
+                        Some(read) => Some(read?),
+                        None => None,
+                    },
+                    proxy_protocol: long.proxy_protocol.unwrap_or(false),
+                    health_path,
+                })
             }
+        }
+    }
+
+    /// A PROXY header is only believed of a trusted peer.
+    pub(super) fn proxy_needs_trust(&self, listen: Option<&Listen>, client_ip: &ClientIp, root: Spot<'_>) {
+        if listen.is_some_and(|listen| listen.proxy_protocol) && client_ip.trust.is_empty() {
+            self.problems.warn(
+                root.at("listen").at("proxy_protocol").label(),
+                Fault::new("`proxy_protocol` without `client_ip.trust`: nobody's PROXY header is believed")
+                    .hint("name your load balancer's addresses: `client_ip: {trust: [10.4.0.0/16]}`"),
+            );
         }
     }
 

@@ -17,14 +17,13 @@ const MAX_BYTES: u64 = 1 << 20;
 impl Reader<'_> {
     /// `listen.tls`. `None`: reported.
     pub(super) fn server_tls(&self, raw: &raw::ServerTls, spot: Spot<'_>) -> Option<ServerTls> {
-        let identity = self.identity(raw.cert.as_deref(), raw.key.as_deref(), spot);
+        // That one is missing was reported with the shape.
+        let identity = if spot.has("cert") && spot.has("key") {
+            self.identity(raw.cert.as_deref(), raw.key.as_deref(), spot)
+        } else {
+            None
+        };
         let clients = self.certificates(raw.client_ca.as_deref(), spot.at("client_ca"));
-        if identity.is_none() && spot.lacks("cert") && spot.lacks("key") {
-            self.problems.error(
-                spot.label(),
-                Fault::new("`listen.tls` needs `cert` and `key`").hint("write `{cert: FILE, key: FILE}`"),
-            );
-        }
         if clients.is_none() && !spot.lacks("client_ca") {
             return None;
         }
@@ -120,6 +119,7 @@ impl Reader<'_> {
     fn tls_file(&self, file: &str, spot: Spot<'_>) -> Option<Vec<u8>> {
         let path = self.base.join(file);
         self.files.borrow_mut().insert(path.clone());
+        self.warn_if_mounted_alone(&path, file, spot);
         self.env
             .read(&path, MAX_BYTES)
             .inspect_err(|error| {

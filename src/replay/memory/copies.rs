@@ -2,11 +2,12 @@
 //! answered as Redis would have answered, and for a second after Redis has spoken nobody asks it again.
 
 use super::{Instant, Lane, MemoryLedger, Record, State, lock};
+use crate::replay::sync::atomic::Ordering;
 use crate::{
     event::{DeliveryKey, Monotonic},
     replay::{Ask, Delivered, Settlement, SourceTag},
 };
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 /// What this process knows of a delivery before Redis is asked.
 pub(in crate::replay) enum Glance {

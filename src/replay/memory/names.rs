@@ -1,10 +1,10 @@
 //! Names of destinations and events as small numbers, so that a record costs bytes and not strings.
 
-use crate::event::{DestinationName, EventName};
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
+use crate::{
+    event::{DestinationName, EventName},
+    replay::sync::{PoisonError, RwLock},
 };
+use std::collections::HashMap;
 
 /// Every destination that this ledger has met; as many as the configuration names, and never more.
 #[derive(Default)]

@@ -2,12 +2,17 @@
 //! they may be given up.
 
 use super::record::{Instant, LANES, Lane, Record};
-use crate::{event::DeliveryKey, replay::SourceTag};
-use hashbrown::HashTable;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use crate::{
+    event::DeliveryKey,
+    replay::{
+        SourceTag,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    },
 };
+use hashbrown::HashTable;
 
 /// No neighbour.
 const NONE: u32 = u32::MAX;

@@ -80,7 +80,8 @@ impl MemoryLedger {
             open: left,
             required,
             delivered,
-            last: true,
+            // The attempt may be at work still: only it says when it is over.
+            last: false,
             age,
             event: of,
             id: id_digest,

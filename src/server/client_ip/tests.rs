@@ -3,6 +3,7 @@
 use super::*;
 use http::HeaderValue;
 use proptest::prelude::*;
+use std::net::SocketAddr;
 
 fn resolver(header: &str, trust: &[&str]) -> ClientIp {
     ClientIp {
@@ -19,7 +20,8 @@ fn resolve(resolver: &ClientIp, peer: &str, values: &[&str]) -> Client {
             HeaderValue::from_bytes(value.as_bytes()).expect("a header value"),
         );
     }
-    resolver.resolve(SocketAddr::new(peer.parse().expect("an address"), 4711), &headers)
+    let address = SocketAddr::new(peer.parse().expect("an address"), 4711);
+    resolver.resolve(Peer { address, tls: false }, &headers)
 }
 
 /// The client and what is passed on, as text.

@@ -124,6 +124,11 @@ fn a_preface_may_come_in_pieces_and_junk_after_it_ends_the_connection() {
     let mut rest = Vec::new();
     client.0.read_to_end(&mut rest).expect("an end");
     assert!(!rest.starts_with(b"HTTP/1.1"), "HTTP/2 was understood");
+    assert!(rest.windows(6).any(|six| six == [7, 0, 0, 0, 0, 0]), "GOAWAY");
+    // It is given the time to hear it, and no more.
+    house.until_census(|census| census.parting == 1);
+    house.tick(5);
+    house.until_noted(&Note::Ended(ConnectionEnd::Malformed));
     house.until_census(|census| census == Census::default());
     assert_eq!(house.asked(), [""; 0]);
     assert_eq!(house.close(), 0);
@@ -143,6 +148,57 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
         field.extend_from_slice(text.as_bytes());
     }
     field
+}
+
+#[test]
+fn a_head_that_has_begun_has_to_end_and_a_ping_does_not_help() {
+    const HEAD: u32 = 20;
+    let house = House::open();
+    let mut client = house.connect();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(frame(4, 0, 0, b""));
+    client.send(hello);
+    house.until_census(|census| census.idle == 1);
+    // HEADERS without END_HEADERS, then CONTINUATION by CONTINUATION.
+    client.send(frame(1, 1, 1, &literal(":method", "POST")));
+    house.until_census(|census| census.head == 1);
+    house.tick(HEAD / 2);
+    client.send(frame(9, 0, 1, &literal(":scheme", "http")));
+    house.tick(HEAD / 2);
+    assert_eq!(house.census().head, 1, "not before its time");
+    house.tick(1);
+    house.until_noted(&Note::Ended(ConnectionEnd::HeaderTimeout));
+    house.until_census(|census| census == Census::default());
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
+fn an_answer_that_the_window_never_lets_out_has_the_write_deadline() {
+    const WRITE: u32 = 40;
+    let house = House::open();
+    let mut client = house.connect();
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "h"),
+        (":path", "/read"),
+    ];
+    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE 0.
+    hello.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    hello.extend(frame(1, 5, 1, &block));
+    client.send(hello);
+    house.until_census(|census| census.stalled == 1);
+    house.tick(WRITE / 2);
+    // A PING is no progress.
+    client.send(frame(6, 0, 0, b"are you?"));
+    house.tick(WRITE / 2);
+    assert_eq!(house.census().stalled, 1, "not before its time");
+    house.tick(1);
+    house.until_noted(&Note::Ended(ConnectionEnd::WriteTimeout));
+    house.until_census(|census| census == Census::default());
+    assert_eq!(house.close(), 0);
 }
 
 #[test]

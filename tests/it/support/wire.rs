@@ -115,9 +115,15 @@ impl Answer {
     }
 }
 
-/// One TCP connection.
+/// What carries a connection's bytes: a socket, or TLS over one.
+pub trait Duplex: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Duplex for S {}
+
+/// One connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
+    socket: TcpStream,
     read: Vec<u8>,
 }
 
@@ -136,10 +142,22 @@ impl Connection {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .expect("a TCP socket");
+        let socket = stream.try_clone().expect("a socket");
+        Self::through(Box::new(stream), socket)
+    }
+
+    /// A connection whose bytes go through `stream`, over `socket`.
+    pub fn through(stream: Box<dyn Duplex>, socket: TcpStream) -> Self {
         Self {
             stream,
+            socket,
             read: Vec::new(),
         }
+    }
+
+    /// The other half of a plain connection, for another thread.
+    pub fn also(&self) -> Self {
+        Self::over(self.socket.try_clone().expect("a socket"))
     }
 
     /// Sends one request and waits for its answer; the connection stays open.
@@ -151,7 +169,7 @@ impl Connection {
 
     /// Says that nothing more will be sent.
     pub fn finish(&self) {
-        self.stream
+        self.socket
             .shutdown(std::net::Shutdown::Write)
             .expect("it is connected");
     }

@@ -1,0 +1,162 @@
+//! A client of HTTP/2 that writes frames as a test makes them up, right or wrong, and reads what comes back.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+pub const ACK: u8 = 1;
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// How a stream, or with it the connection, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// An answer; 0 for a status that needs a decoder.
+    Status(u16),
+    /// `RST_STREAM` with this code.
+    Reset(u32),
+    /// GOAWAY with this code.
+    Gone(u32),
+    /// The connection was closed without a word.
+    Closed,
+}
+
+/// A frame's bytes.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A literal header that enters no table (RFC 7541, section 6.2.2).
+pub fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut field = vec![0];
+    for text in [name, value] {
+        length(text.len(), &mut field);
+        field.extend_from_slice(text);
+    }
+    field
+}
+
+/// A literal header that enters the dynamic table.
+pub fn remembered(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut field = literal(name, value);
+    field[0] = 0x40;
+    field
+}
+
+/// An integer with a prefix of seven bits.
+fn length(mut number: usize, field: &mut Vec<u8>) {
+    if number < 127 {
+        return field.push(u8::try_from(number).expect("small"));
+    }
+    field.push(127);
+    number -= 127;
+    while number >= 128 {
+        field.push(u8::try_from(number % 128).expect("small") | 0x80);
+        number /= 128;
+    }
+    field.push(u8::try_from(number).expect("small"));
+}
+
+/// A block of headers.
+pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
+}
+
+/// One connection.
+pub struct Frames {
+    stream: TcpStream,
+}
+
+impl Frames {
+    /// With the preface and these settings.
+    pub fn open(to: SocketAddr, settings: &[u8]) -> Self {
+        let stream = TcpStream::connect(to).expect("it listens");
+        stream.set_nodelay(true).expect("a socket");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a socket");
+        let mut frames = Self { stream };
+        frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        frames.send(&frame(SETTINGS, 0, 0, settings));
+        frames
+    }
+
+    /// The same connection for another thread.
+    pub fn also(&self) -> Self {
+        Self {
+            stream: self.stream.try_clone().expect("a socket"),
+        }
+    }
+
+    /// Sends bytes; false if the other side has closed.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// The same, for so long at most.
+    pub fn send_within(&mut self, bytes: &[u8], time: Duration) -> std::io::Result<()> {
+        self.stream.set_write_timeout(Some(time)).expect("a socket");
+        self.stream.write_all(bytes)
+    }
+
+    /// The next frame; `None` at the end.
+    pub fn next(&mut self) -> Option<Frame> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload,
+        })
+    }
+
+    /// Reads until this stream or the connection ends.
+    pub fn end_of(&mut self, stream: u32) -> End {
+        let word = |payload: &[u8], at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"));
+        while let Some(frame) = self.next() {
+            match frame.kind {
+                SETTINGS if frame.flags & ACK == 0 => {
+                    self.send(&self::frame(SETTINGS, ACK, 0, b""));
+                }
+                GOAWAY if word(&frame.payload, 4) != 0 => return End::Gone(word(&frame.payload, 4)),
+                RST_STREAM if frame.stream == stream => return End::Reset(word(&frame.payload, 0)),
+                HEADERS if frame.stream == stream => return End::Status(status(&frame.payload)),
+                _ => {}
+            }
+        }
+        End::Closed
+    }
+}
+
+fn status(block: &[u8]) -> u16 {
+    match block.iter().find(|byte| **byte & 0xe0 != 0x20) {
+        Some(0x88) => 200,
+        Some(0x8c) => 400,
+        Some(0x8d) => 404,
+        _ => 0,
+    }
+}

@@ -1,0 +1,259 @@
+//! TLS that ends at the sidecar: HTTP/1.1 and HTTP/2, client certificates, rotation without a gap.
+
+use super::support::{
+    App, Folder, PORTS, Process, Request,
+    process::config,
+    secure::{self, Authority, Issued, NAME},
+    signed::{GITHUB, push},
+    wait_until,
+    wire::Connection,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{io::Write, process::Stdio};
+
+fn write(folder: &Folder, issued: &Issued) {
+    folder.write("tls.key", &issued.key);
+    folder.write("tls.crt", &issued.cert);
+}
+
+/// GitHub in front of `app`, with TLS.
+fn yaml(app: &App, more: &str) -> String {
+    let listen = format!("listen: {{address: \"127.0.0.1:0\", tls: {{cert: tls.crt, key: tls.key{more}}}}}\n");
+    config(app).replace("listen: 127.0.0.1:0\n", &listen)
+}
+
+#[test]
+fn webhooks_come_over_tls_as_without_it() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    for (n, alpn) in [&[][..], &[&b"http/1.1"[..]], &[b"h3", b"http/1.1"]]
+        .into_iter()
+        .enumerate()
+    {
+        let (mut connection, _) = secure::connect(process.webhooks, &authority.client(alpn, None)).expect("TLS");
+        let answer = connection.exchange(&push(n)).expect("an answer");
+        assert_eq!((answer.status, answer.outcome()), (200, "delivered"));
+        assert_eq!(answer.body, b"from the app");
+        let forged = push(n).replace("X-Hub-Signature-256", format!("sha256={}", "0".repeat(64)));
+        let answer = connection.exchange(&forged).expect("kept alive");
+        assert_eq!((answer.status, answer.outcome()), (401, "unverified"));
+    }
+    let seen = app.seen();
+    assert_eq!(seen.len(), 3);
+    for recorded in &seen {
+        assert_eq!(recorded.header("x-forwarded-proto"), Some("https"));
+        assert_eq!(recorded.header("x-forwarded-for"), Some("127.0.0.1"));
+    }
+    // A client that knows nothing of what it talks to.
+    assert!(Request::post("/github", "x").try_send(process.webhooks).is_none());
+    assert!((process.metric("hookward_requests_total{source=\"\",outcome=\"malformed\"}")).abs() < f64::EPSILON);
+}
+
+#[test]
+fn http_2_is_chosen_by_alpn() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    let config = authority.client(&[b"h2", b"http/1.1"], None);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(process.webhooks)
+            .await
+            .expect("it listens");
+        let name = NAME.try_into().expect("a name");
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .expect("TLS");
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("HTTP/2");
+        let driver = tokio::spawn(connection);
+        let signed = push(1);
+        let mut request = http::Request::post(format!("https://{NAME}/github"));
+        for (name, value) in signed.headers.iter().filter(|(name, _)| name.starts_with("X-")) {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(signed.body))).expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["hookward-outcome"], "delivered");
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(&body[..], b"from the app");
+        drop(sender);
+        driver.await.expect("no panic").expect("an end in order");
+    });
+    assert_eq!(app.seen()[0].header("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn other_clients_agree_on_what_they_agree_on() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let ca = folder.write("ca.crt", &authority.pem());
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    let to = process.webhooks;
+    for (flags, version) in [
+        (&["--http2"][..], "2"),
+        (&["--http1.1"], "1.1"),
+        (&["--no-alpn"], "1.1"),
+        (&["--tls-max", "1.2", "--http2"], "2"),
+    ] {
+        let request = push(version.len());
+        let mut curl = std::process::Command::new("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "20",
+            "--write-out",
+            " %{http_version}",
+        ])
+        .args(["--cacert", &ca.display().to_string()])
+        .args(["--resolve", &format!("{NAME}:{}:127.0.0.1", to.port())])
+        .args(flags);
+        for (name, value) in request.headers.iter().filter(|(name, _)| name.starts_with("X-")) {
+            curl.args(["-H", &format!("{name}: {value}")]);
+        }
+        curl.args(["-H", "Content-Type: application/json", "--data-binary", "@-"])
+            .arg(format!("https://{NAME}:{}/github", to.port()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = curl.spawn().expect("curl");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(&request.body).expect("curl reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("curl ends");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{flags:?}: {complained}");
+        assert!(said.ends_with(&format!(" {version}")), "{flags:?}: {said}");
+    }
+    // Older than TLS 1.2 is refused.
+    let mut openssl = std::process::Command::new("openssl");
+    openssl
+        .args([
+            "s_client",
+            "-connect",
+            &to.to_string(),
+            "-tls1_1",
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+        ])
+        .stdin(Stdio::null());
+    assert!(!openssl.output().expect("openssl").status.success());
+    assert!(!app.seen().is_empty());
+}
+
+#[test]
+fn senders_without_a_certificate_of_the_client_ca_get_nowhere() {
+    let (app, folder) = (App::start(), Folder::new());
+    let (authority, clients) = (Authority::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    folder.write("clients.crt", &clients.pem());
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, ", client_ca: clients.crt")));
+    let known = clients.issue("sender.example");
+    let (mut connection, _) = secure::connect(process.webhooks, &authority.client(&[], Some(&known))).expect("TLS");
+    assert_eq!(connection.exchange(&push(1)).expect("an answer").outcome(), "delivered");
+    let unknown = authority.issue("sender.example");
+    for identity in [None, Some(&unknown)] {
+        // With TLS 1.3 a client is done before it hears that it is not wanted.
+        let answer = secure::connect(process.webhooks, &authority.client(&[], identity))
+            .ok()
+            .and_then(|(mut connection, _)| connection.exchange(&push(2)));
+        assert!(answer.is_none(), "{answer:?}");
+    }
+    assert_eq!(app.seen().len(), 1);
+}
+
+#[test]
+fn a_rotated_certificate_holds_for_new_connections_and_old_ones_go_on() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (old, new) = (authority.issue(NAME), authority.issue(NAME));
+    write(&folder, &old);
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    let config = authority.client(&[], None);
+    let shown = || -> Option<(Connection, Vec<u8>)> { secure::connect(process.webhooks, &config).ok() };
+    let (mut before, first) = shown().expect("TLS");
+    assert_eq!(first, secure::der(&old.cert));
+    assert_eq!(before.exchange(&push(1)).expect("an answer").outcome(), "delivered");
+    // The key of another certificate: a rotation that is half done. What was there stays.
+    folder.write("tls.key", &new.key);
+    process.wait_for_log("reload failed; the old configuration stays in force");
+    wait_until("the gauge tells it", || {
+        process.metric("hookward_config_reload_success").abs() < f64::EPSILON
+    });
+    let (mut between, second) = shown().expect("TLS");
+    assert_eq!(second, secure::der(&old.cert));
+    assert_eq!(between.exchange(&push(2)).expect("an answer").outcome(), "delivered");
+    folder.write("tls.crt", &new.cert);
+    process.wait_for_log("configuration reloaded");
+    let (mut after, third) = shown().expect("TLS");
+    assert_eq!(third, secure::der(&new.cert));
+    for (n, connection) in [&mut before, &mut between, &mut after].into_iter().enumerate() {
+        let answer = connection.exchange(&push(10 + n)).expect("an answer");
+        assert_eq!(answer.outcome(), "delivered");
+    }
+    assert!((process.metric("hookward_config_reload_success") - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_drain_over_tls_cuts_nothing() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let mut process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    let config = authority.client(&[], None);
+    let (mut idle, _) = secure::connect(process.webhooks, &config).expect("TLS");
+    let (mut busy, _) = secure::connect(process.webhooks, &config).expect("TLS");
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script([super::support::Script::status(200).behind(&open)]);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| busy.exchange(&push(1)));
+        app.wait_for(1);
+        process.signal("-TERM");
+        process.wait_for_log("draining");
+        let answer = idle.exchange(&push(2)).expect("still served");
+        assert_eq!(answer.outcome(), "delivered");
+        assert_eq!(answer.header("connection"), Some("close"));
+        open.send_replace(true);
+        assert_eq!(
+            held.join().expect("no panic").expect("an answer").outcome(),
+            "delivered"
+        );
+    });
+    assert_eq!(process.exit(), 0);
+}
+
+#[test]
+fn certificates_that_cannot_be_are_refused_at_the_start() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let (one, other) = (authority.issue(NAME), authority.issue(NAME));
+    folder.write("tls.crt", &one.cert);
+    folder.write("tls.key", &other.key);
+    let rest = format!("upstream: http://127.0.0.1:1\n{GITHUB}");
+    let file = |tls: &str| {
+        let listen = format!("listen: {{address: \"127.0.0.1:0\", tls: {tls}}}\n");
+        let yaml = PORTS.replace("listen: 127.0.0.1:0\n", &listen) + &rest;
+        folder.write("hookward.yaml", &yaml).display().to_string()
+    };
+    for (tls, says, code) in [
+        ("{cert: tls.crt, key: tls.key}", "the key does not belong", 78),
+        ("{cert: tls.key, key: tls.key}", "no certificate", 78),
+        ("{cert: tls.crt}", "key", 78),
+        ("{cert: nowhere.crt, key: tls.key}", "nowhere.crt", 77),
+    ] {
+        let output = super::support::hookward(&["check", "--offline", "-c", &file(tls)]);
+        let said = super::support::process::text(&output.stdout) + &super::support::process::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{tls}: {said}");
+        assert!(said.contains(says), "{tls}: {said}");
+        assert!(!said.contains("BEGIN"), "nothing of a key is shown: {said}");
+    }
+}
