@@ -11,7 +11,7 @@ pub mod trial;
 mod watch;
 mod worker;
 
-pub use crate::store::Facts as RedisFacts;
+pub use crate::store::{ClusterFacts, Facts as RedisFacts};
 pub use control::StatusControl;
 pub use surroundings::{Port, Surroundings, Unreached};
 
@@ -271,11 +271,9 @@ fn ledger(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Arc<Replays>, 
 
 fn store_target(settings: &Settings) -> Option<store::Target> {
     settings.redis.as_ref().map(|redis| store::Target {
-        host: redis.host.clone(),
-        port: redis.port,
+        place: redis.place.clone(),
         database: redis.database,
-        username: redis.username.clone(),
-        password: redis.password.clone(),
+        access: redis.access.clone(),
         timeout: redis.timeout,
         in_flight: settings.limits.in_flight,
     })

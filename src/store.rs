@@ -1,59 +1,32 @@
-//! The connection to Redis: supervised, pipelined, and behind one breaker for the whole process.
+//! The connections to Redis: supervised, pipelined, and behind one breaker for the whole process.
 //!
-//! Every worker has a [`Store`] of its own, on whose one connection the commands of all its requests are pipelined. A call
-//! has one deadline for everything: a connection, the command, its answer and, where that does no harm, a second try.
+//! Redis is one server (TCP, TLS or a Unix socket), the master that sentinels name, or a Cluster: see [`Place`]. Every
+//! worker has a [`Store`] of its own, on whose one connection to each server the commands of all its requests are
+//! pipelined. A call has one deadline for everything: finding the server, a connection, the command, its answer and,
+//! where that does no harm, a second try.
 
 mod breaker;
+mod cluster;
+mod door;
 mod facts;
 mod line;
+mod path;
 mod scan;
 mod script;
+mod sentinel;
+mod target;
 
 pub use breaker::Breaker;
-pub use facts::Facts;
+pub use facts::{ClusterFacts, Facts};
 pub use line::Line;
 pub use redis::Value;
 pub use scan::Scan;
 pub use script::{Arg, Script};
+pub use target::{Access, Login, Place, Server, Target, TargetError};
 
-use crate::event::Secret;
-use line::Lines;
+use door::Door;
+use path::{Path, Way};
 use std::{future::Future, sync::Arc, time::Duration};
-
-/// Where Redis is and how to get in.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database number.
-    pub database: i64,
-    /// ACL user.
-    pub username: Option<String>,
-    /// Password; Redis takes text only.
-    pub password: Option<Secret>,
-    /// Time for one call.
-    pub timeout: Duration,
-    /// Commands under way at once on one connection; at least the requests that one worker may have in flight.
-    pub in_flight: usize,
-}
-
-/// Why a target cannot be used at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// Redis takes UTF-8 passwords only.
-    #[error("the password of Redis is not UTF-8 text")]
-    Password,
-    /// The client library refuses it.
-    #[error("Redis at {address} cannot be used: {reason}")]
-    Address {
-        /// Host and port.
-        address: String,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -86,11 +59,15 @@ pub enum Repeat {
     Never,
 }
 
+/// `MOVED` and `ASK` are followed so often in one call; a Cluster that is being rebuilt may send us round.
+const HOPS: u32 = 5;
+
 /// One worker's access to Redis. Connects when it is first needed, so Redis may come later than the sidecar. Clones share
-/// the connection; it belongs to the runtime of the first call.
+/// the connections; they belong to the runtime of the first call.
 #[derive(Clone)]
 pub struct Store {
-    lines: Arc<Lines>,
+    path: Path,
+    door: Arc<Door>,
     breaker: Arc<Breaker>,
     timeout: Duration,
 }
@@ -98,19 +75,27 @@ pub struct Store {
 impl Store {
     /// Takes note of the target; does not connect yet.
     pub fn new(target: &Target, breaker: Arc<Breaker>) -> Result<Self, TargetError> {
+        let door = Arc::new(Door::new(target)?);
         Ok(Self {
-            lines: Arc::new(Lines::new(target)?),
+            path: Path::new(&target.place, &door),
+            door,
             breaker,
             timeout: target.timeout,
         })
     }
 
-    /// The same target and breaker with a connection of its own, for another worker.
+    /// The same target and breaker with connections of its own, for another worker.
     pub fn with_own_connection(&self) -> Self {
         Self {
-            lines: Arc::new(self.lines.another()),
+            path: self.path.another(),
             ..self.clone()
         }
+    }
+
+    /// Other credentials and certificates for the same servers, for this store and all that were made from it or that it
+    /// was made from. A connection that stands serves on until one with the new credentials has taken its place.
+    pub fn replace_access(&self, access: &Access) -> Result<(), TargetError> {
+        self.door.replace(access)
     }
 
     /// Time for one call.
@@ -118,69 +103,127 @@ impl Store {
         self.timeout
     }
 
-    /// The breaker of the process.
+    /// The breaker of the process. In a Cluster it opens when the whole Cluster is out; that one node is out is known
+    /// beside it, and is an outage for the keys of its slots only.
     pub fn breaker(&self) -> &Arc<Breaker> {
         &self.breaker
     }
 
-    /// Runs a script on one key, within the timeout; at once [`Failure::Open`] while the breaker is open.
+    /// Runs a script on one key, within the timeout; at once [`Failure::Open`] while the breaker is open, or the node
+    /// that serves the key is known to be out.
     pub async fn run(&self, script: &Script, key: &[u8], args: &[Arg<'_>], repeat: Repeat) -> Result<Value, Failure> {
         if !self.breaker.is_closed() {
             return Err(Failure::Open);
         }
-        let result = self.probe(script, key, args, repeat).await;
+        let mut at = None;
+        let result = self.attempt(script, key, args, repeat, true, &mut at).await;
         match &result {
-            Ok(_) => self.breaker.succeeded(),
-            Err(_) => self.breaker.failed(),
+            Ok(_) => {
+                if let Some(way) = &at {
+                    way.succeeded();
+                }
+                self.breaker.succeeded();
+            }
+            // Nothing was tried.
+            Err(Failure::Open) => {}
+            Err(failure) => self.path.failed(at.as_ref(), failure, &self.breaker),
         }
         result
     }
 
     /// As [`Self::run`], but neither asks the breaker nor tells it: how the end of an outage is found.
     pub async fn probe(&self, script: &Script, key: &[u8], args: &[Arg<'_>], repeat: Repeat) -> Result<Value, Failure> {
-        let mut sent = None;
+        self.attempt(script, key, args, repeat, false, &mut None).await
+    }
+
+    /// `at` becomes who was asked last; `gated`: who is known to be out is not asked.
+    async fn attempt(
+        &self,
+        script: &Script,
+        key: &[u8],
+        args: &[Arg<'_>],
+        repeat: Repeat,
+        gated: bool,
+        at: &mut Option<Way>,
+    ) -> Result<Value, Failure> {
+        // Where something was sent to which there is no answer.
+        let mut sent: Option<Line> = None;
         let call = async {
             let mut tries = if repeat == Repeat::Once { 2 } else { 1 };
+            let mut hops = HOPS;
+            let mut asking = false;
+            let mut redirected = None;
             loop {
-                let line = sent.insert(self.lines.line().await.map_err(Failure::Unreachable)?);
-                let error = match script.send(line, key, args).await {
+                let way = match redirected.take() {
+                    Some(way) => way,
+                    None => self.path.to(key).await.map_err(Failure::Unreachable)?,
+                };
+                let way = at.insert(way);
+                if gated && way.is_out() {
+                    return Err(Failure::Open);
+                }
+                let mut line = way.line().await.map_err(Failure::Unreachable)?;
+                let broken = sent.replace(line.clone());
+                let error = match script.send(&mut line, key, args, asking).await {
                     Ok(value) => return Ok(value),
                     Err(error) => error,
                 };
-                if error.kind() != redis::ErrorKind::Io && !error.is_unrecoverable_error() {
-                    // A demoted master stays demoted; the name may lead to the new one.
-                    if error.code() == Some("READONLY") {
-                        self.lines.hang_up(line);
+                asking = false;
+                if error.is_io_error() || error.is_unrecoverable_error() {
+                    line.hang_up();
+                    self.path.look_again();
+                    tries -= 1;
+                    if tries == 0 {
+                        let reason = error.to_string();
+                        return Err(Failure::Unknown { reason, line });
                     }
-                    return Err(Failure::Refused(in_redis_words(&error)));
+                    continue;
                 }
-                self.lines.hang_up(line);
-                tries -= 1;
-                if tries == 0 {
-                    return Err(Failure::Unknown {
-                        reason: error.to_string(),
-                        line: line.clone(),
-                    });
+                // This one is answered; a try before it may still be under way.
+                sent = broken;
+                if let Some(redirect) = self.path.redirected(way, &error)
+                    && hops > 0
+                {
+                    hops -= 1;
+                    asking = redirect.asking;
+                    redirected = Some(redirect.way);
+                    continue;
                 }
+                // A demoted master stays demoted; the name may lead to the new one.
+                if error.code() == Some("READONLY") {
+                    line.hang_up();
+                    self.path.look_again();
+                }
+                return Err(Failure::Refused(in_redis_words(&error)));
             }
         };
         match within(self.timeout, call).await {
-            Some(result) => match (result, sent) {
-                // The second try found nobody, but the first was sent.
-                (Err(Failure::Unreachable(reason)), Some(line)) => Err(Failure::Unknown { reason, line }),
-                (result, _) => result,
-            },
-            None => Err(match sent {
-                Some(line) => {
-                    // A connection whose other end is gone without a word never tells: the next call gets a new one.
-                    self.lines.hang_up(&line);
-                    Failure::Unknown {
-                        reason: format!("nothing within {:?}", self.timeout),
+            Some(Err(failure @ (Failure::Unreachable(_) | Failure::Open))) => {
+                self.path.look_again();
+                Err(match sent {
+                    // The second try found nobody, but the first was sent.
+                    Some(line) => Failure::Unknown {
+                        reason: failure.to_string(),
                         line,
+                    },
+                    None => failure,
+                })
+            }
+            Some(result) => result,
+            None => {
+                self.path.look_again();
+                Err(match sent {
+                    Some(line) => {
+                        // A connection whose other end is gone without a word never tells: the next call gets a new one.
+                        line.hang_up();
+                        Failure::Unknown {
+                            reason: format!("nothing within {:?}", self.timeout),
+                            line,
+                        }
                     }
-                }
-                None => Failure::Unreachable(format!("not connected within {:?}", self.timeout)),
-            }),
+                    None => Failure::Unreachable(format!("not connected within {:?}", self.timeout)),
+                })
+            }
         }
     }
 
@@ -192,7 +235,7 @@ impl Store {
         args: &[Arg<'_>],
         patience: Duration,
     ) -> Result<Value, Failure> {
-        let answer = within(patience, script.send(&mut line, key, args)).await;
+        let answer = within(patience, script.send(&mut line, key, args, false)).await;
         match answer {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(Failure::Unknown {

@@ -48,14 +48,9 @@ struct OnRedis(RedisLedger);
 impl OnRedis {
     fn new(server: &RedisServer) -> Self {
         let target = Target {
-            host: "127.0.0.1".into(),
-            port: server.port(),
-            database: 0,
-            username: None,
-            password: None,
             // The contract is not about time limits, and the machine that runs it may be busy.
             timeout: Duration::from_secs(5),
-            in_flight: 256,
+            ..Target::server("127.0.0.1", server.port())
         };
         let store = Store::new(&target, Arc::new(Breaker::new())).expect("a target");
         let (owed, _) = tokio::sync::mpsc::channel(1);

@@ -14,7 +14,7 @@ mod sidecar;
 use hookward::{
     event::Secret,
     replay::{Ask, Decision, Forgotten, OnOutage, Settled},
-    store::Target,
+    store::{Access, Login, Target},
 };
 use redis_server::RedisServer;
 use sidecar::{DECISION, Sidecar, a, again, ask, granted, name, target, timed, wait_until};
@@ -277,8 +277,13 @@ async fn a_login_and_a_database_are_used_and_a_wrong_password_is_not_shown() {
     server.query::<()>(&["ACL", "SETUSER", "hookward", "on", ">correct-horse", "~hw:*", "+@all"]);
     let login = |password: &str| Target {
         database: 3,
-        username: Some("hookward".into()),
-        password: Some(Secret::new(password.as_bytes().to_vec())),
+        access: Access {
+            login: Login {
+                username: Some("hookward".into()),
+                password: Some(Secret::new(password.as_bytes().to_vec())),
+            },
+            ..Access::default()
+        },
         ..target(server.port())
     };
     let sidecar = Sidecar::with(&login("correct-horse"));

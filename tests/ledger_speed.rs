@@ -36,15 +36,7 @@ async fn claims_per_second() {
 
     for (at_once, settle) in [(1, false), (16, false), (64, false), (64, true), (256, false)] {
         let server = RedisServer::start();
-        let target = Target {
-            host: "127.0.0.1".into(),
-            port: server.port(),
-            database: 0,
-            username: None,
-            password: None,
-            timeout: Duration::from_millis(100),
-            in_flight: 1024,
-        };
+        let target = Target::server("127.0.0.1", server.port());
         let (on_redis, _recovery) =
             Replays::on_redis(Arc::new(SystemClock::new()), entries, &target).expect("a target");
         measure("on Redis", &on_redis.worker(), at_once, settle).await;

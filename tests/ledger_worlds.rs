@@ -165,15 +165,11 @@ impl OnRedis {
         let server = RedisServer::start();
         let proxy = CuttingProxy::start(server.port());
         let replicas = (0..REPLICAS).map(|replica| {
+            let port = if replica == 0 { proxy.port } else { server.port() };
             let target = Target {
-                host: "127.0.0.1".into(),
-                port: if replica == 0 { proxy.port } else { server.port() },
-                database: 0,
-                username: None,
-                password: None,
                 // The worlds are not about time limits, and the machine that runs them may be busy.
                 timeout: Duration::from_secs(10),
-                in_flight: 256,
+                ..Target::server("127.0.0.1", port)
             };
             let store = Store::new(&target, Arc::new(Breaker::new())).expect("a target");
             let (owed, _) = tokio::sync::mpsc::channel(1);

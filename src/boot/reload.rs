@@ -2,7 +2,11 @@
 //! force.
 
 use super::{Core, Front, live, operate::ReloadReport, watch::Watch};
-use crate::{config::Settings, event::SourceName, telemetry::Level};
+use crate::{
+    config::{Settings, settings::Redis},
+    event::SourceName,
+    telemetry::Level,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -233,17 +237,42 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
         ("listen", keep(&old.listen.address, &mut settings.listen.address)),
         ("health", keep(&old.health, &mut settings.health)),
         ("admin", keep(&old.admin, &mut settings.admin)),
-        ("redis", keep(&old.redis, &mut settings.redis)),
+        ("redis", keep_redis(old.redis.as_ref(), &mut settings.redis)),
         ("limits", keep(&old.limits, &mut settings.limits)),
     ];
     let previous = shared.live.load();
     let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;
     let front = Front::new(&settings, Some(&core.front.load()))?;
+    if let (Some(redis), Some(store)) = (&settings.redis, core.replays.store())
+        && old.redis.as_ref().is_some_and(|old| old.access != redis.access)
+    {
+        store.replace_access(&redis.access).map_err(|error| error.to_string())?;
+    }
     let kept = fixed.iter().filter(|(_, changed)| *changed);
     core.front.store(Arc::new(front));
     shared.live.store(Arc::new(live));
     core.settings.store(Arc::new(settings));
     Ok(kept.map(|(key, _)| *key).collect())
+}
+
+/// As [`keep`], but a new login or certificate for the same servers is taken.
+fn keep_redis(old: Option<&Redis>, new: &mut Option<Redis>) -> bool {
+    let changed = match (old, &*new) {
+        (Some(was), Some(is)) => {
+            let before = Redis {
+                access: is.access.clone(),
+                ..was.clone()
+            };
+            // Speaking TLS or not is another port, and nearly always another server.
+            before != *is || was.access.tls.is_some() != is.access.tls.is_some()
+        }
+        (None, None) => false,
+        _ => true,
+    };
+    if changed {
+        *new = old.cloned();
+    }
+    changed
 }
 
 /// Undoes a change; tells whether there was one.

@@ -12,12 +12,12 @@ pub(super) use destination::{ClientTls, Destination, Sign, Status, Upstream};
 pub(super) use source::{
     Defaults, Fields, Origin, Per, Pin, RateLimit, Replay, ReplayLong, Secret, Setting, Source, To, Tolerance, Verify,
 };
-pub(super) use word::{Duplicates, Encoding, Forwarding, OnMissing, OnOutage, ReadyPart, ScopeWord, Text};
+pub(super) use word::{Duplicates, Encoding, Forwarding, OnMissing, OnOutage, ReadyPart, ScopeWord, Text, UrlText};
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::Deserialize;
 use serde_json::Value;
-use word::{Address, Auto, DurationText, HostText, NetworkText, Off, PathText, RateText, SizeText, UrlText};
+use word::{Address, Auto, DurationText, HostText, NetworkText, Off, PathText, RateText, SizeText};
 
 /// What hookward reads from its configuration file.
 #[derive(Deserialize, JsonSchema)]
@@ -117,17 +117,18 @@ pub(super) struct AdminLong {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`redis`")]
 pub(super) struct Redis {
-    /// `redis://HOST:PORT/DB`.
+    /// One server: `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` for TLS, `unix:///PATH?db=DB`.
     pub url: Option<UrlText>,
-    /// Not supported yet: Redis Cluster.
+    /// A Cluster: `redis://` or `rediss://` of some of its nodes; they tell of the others.
     pub urls: Option<Listed<UrlText>>,
-    /// Not supported yet: Redis Sentinel.
+    /// The master that sentinels name.
     pub sentinel: Option<Sentinel>,
-    /// Not supported yet.
+    /// Certificates for `rediss://`; without it the server's is checked against the system's authorities. A rotated file
+    /// is taken at a reload.
     pub tls: Option<RedisTls>,
     /// ACL user.
     pub username: Option<Text>,
-    /// Its password.
+    /// Its password. A rotated file is taken at a reload.
     pub password: Option<Secret>,
     /// Part of every key, so that staging never answers for production.
     pub namespace: Option<Text>,
@@ -141,9 +142,13 @@ pub(super) struct Redis {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`redis.sentinel`")]
 pub(super) struct Sentinel {
+    /// The name that the sentinels know it by.
     pub master: Option<Text>,
+    /// The sentinels: `redis://HOST:PORT`, or `rediss://` for TLS to them and to the servers that they name.
     pub urls: Option<Listed<UrlText>>,
+    /// ACL user of the sentinels; that of the servers is `redis.username`.
     pub username: Option<Text>,
+    /// Password of the sentinels.
     pub password: Option<Secret>,
 }
 
@@ -151,8 +156,11 @@ pub(super) struct Sentinel {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`redis.tls`")]
 pub(super) struct RedisTls {
+    /// Authorities that are believed, a PEM file. Default those of the system.
     pub ca: Option<Text>,
+    /// The certificate that we show, a PEM file.
     pub cert: Option<Text>,
+    /// Its private key, a PEM file.
     pub key: Option<Text>,
 }
 

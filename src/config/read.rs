@@ -100,17 +100,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses what a later version brings.
-    pub fn unsupported(&self, spot: Spot<'_>, key: &str, hint: &str) {
-        if spot.has(key) {
-            let at = spot.at(key);
-            self.problems.error(
-                at.label(),
-                Fault::new(format!("`{key}` is not supported yet")).hint(hint),
-            );
-        }
-    }
-
     fn ready_requires(&self, raw: &Root, root: Spot<'_>) -> ReadyRequires {
         let mut requires = ReadyRequires::default();
         let parts = raw.ready_requires.iter().flat_map(|list| &list.0).enumerate();

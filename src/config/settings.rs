@@ -5,6 +5,7 @@ use crate::{
     limit::{LimitSpec, PenaltySpec},
     provider::{KeyText, Options, Preset},
     replay::{OnOutage, ReplayPolicy},
+    store::{Access, Place},
     tls::ServerTls,
     upstream::{DestinationSpec, Route},
 };
@@ -63,16 +64,12 @@ pub struct Admin {
 /// `redis`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// Which servers.
+    pub place: Place,
     /// Database number.
     pub database: i64,
-    /// ACL user.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<Secret>,
+    /// Logins and certificates, which a reload replaces while the process runs.
+    pub access: Access,
     /// Part of every key.
     pub namespace: String,
     /// Time for one call.

@@ -1,5 +1,7 @@
 //! URLs of the configuration: of apps, of Redis, and of ourselves as a provider sees us.
 
+pub(super) mod redis;
+
 use super::{
     problem::{Fault, excerpt},
     text::credentials,
@@ -8,16 +10,6 @@ use super::{
 use crate::upstream::{DestinationUrl, TargetRule};
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Where Redis is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct RedisUrl {
-    pub host: String,
-    pub port: u16,
-    pub database: i64,
-    /// User and password, where the URL holds them.
-    pub user: Option<(String, String)>,
-}
 
 /// Whether a request's own target is appended to the URL or the URL is used as it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,49 +63,6 @@ pub(super) fn destination(text: &str, kind: Kind) -> Result<DestinationUrl, Faul
         secure,
         authority,
         target,
-    })
-}
-
-/// The URL of a Redis server.
-pub(super) fn redis(text: &str) -> Result<RedisUrl, Fault> {
-    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-    match scheme {
-        "redis" => {}
-        "rediss" => {
-            return Err(Fault::new("TLS to Redis (`rediss://`) is not supported yet")
-                .hint("use `redis://` on a network that you trust"));
-        }
-        "unix" | "redis+unix" => {
-            return Err(Fault::new("a Unix socket to Redis is not supported yet").hint("use `redis://HOST:PORT/DB`"));
-        }
-        _ => {
-            return Err(Fault::new(format!("`{}` is not a Redis URL", shown(text)))
-                .hint("write it as in `redis://127.0.0.1:6379/0`"));
-        }
-    }
-    let uri = parse(text, "redis://127.0.0.1:6379/0")?;
-    let authority = uri.authority().ok_or_else(|| no_host(text))?;
-    let user = authority.as_str().rsplit_once('@').map(|(user, _)| {
-        let (name, password) = user.split_once(':').unwrap_or((user, ""));
-        (percent_decoded(name), percent_decoded(password))
-    });
-    if uri.query().is_some() {
-        return Err(
-            Fault::new("a Redis URL has no query here").hint("everything else has a key of its own under `redis`")
-        );
-    }
-    let database = match uri.path().trim_matches('/') {
-        "" => 0,
-        number => number.parse().ok().filter(|number| *number >= 0).ok_or_else(|| {
-            Fault::new(format!("`{}` is not the number of a Redis database", excerpt(number)))
-                .hint("write it as in `redis://127.0.0.1:6379/0`")
-        })?,
-    };
-    Ok(RedisUrl {
-        host: host(authority.host(), text)?,
-        port: uri.port_u16().unwrap_or(6379),
-        database,
-        user,
     })
 }
 
@@ -286,32 +235,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_redis_url_gives_its_parts() {
-        let expected = RedisUrl {
-            host: "h".to_owned(),
-            port: 6379,
-            database: 3,
-            user: Some(("u".to_owned(), "p@".to_owned())),
-        };
-        assert_eq!(redis("redis://u:p%40@h/3"), Ok(expected));
-        for bad in [
-            "redis://h/x",
-            "redis://h/-1",
-            "redis://h:0/",
-            "redis://h:99999",
-            "redis://h?x=1",
-            "http://h",
-            "redis://",
-        ] {
-            assert!(redis(bad).is_err(), "{bad}");
-        }
-    }
-
     proptest! {
         #[test]
-        fn no_text_makes_a_reader_panic(text in "(http|redis)?(://)?\\PC{0,24}") {
-            let _ = (destination(&text, Kind::Upstream), destination(&text, Kind::Destination), redis(&text), public(&text));
+        fn no_text_makes_a_reader_panic(text in "(http|rediss?|unix|redis\\+unix)?(://)?/?\\PC{0,24}") {
+            let _ = (destination(&text, Kind::Upstream), destination(&text, Kind::Destination), redis::server(&text), public(&text));
         }
     }
 }

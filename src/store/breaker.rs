@@ -33,11 +33,18 @@ impl Breaker {
         }
     }
 
-    /// A call had none.
-    pub fn failed(&self) {
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES && !self.open.swap(true, Ordering::AcqRel) {
+    /// A call had none. True if that opened it.
+    pub fn failed(&self) -> bool {
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES && self.trip()
+    }
+
+    /// Redis is known to be out, without three failures. True if that opened it.
+    pub fn trip(&self) -> bool {
+        let opened = !self.open.swap(true, Ordering::AcqRel);
+        if opened {
             self.opened.notify_waiters();
         }
+        opened
     }
 
     /// Redis was seen to work: it is asked again.
@@ -71,10 +78,8 @@ mod tests {
             breaker.succeeded();
         }
         assert!(breaker.is_closed());
-        for _ in 0..3 {
-            breaker.failed();
-        }
-        assert!(!breaker.is_closed());
+        assert_eq!([(); 3].map(|()| breaker.failed()), [false, false, true]);
+        assert!(!breaker.is_closed() && !breaker.failed() && !breaker.trip());
         // An answer to an old question says nothing of now.
         breaker.succeeded();
         assert!(!breaker.is_closed());
@@ -83,6 +88,7 @@ mod tests {
         breaker.failed();
         breaker.failed();
         assert!(breaker.is_closed());
+        assert!(breaker.trip() && !breaker.is_closed());
     }
 
     #[tokio::test]

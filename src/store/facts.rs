@@ -1,11 +1,17 @@
 //! What a Redis is like: version, eviction, persistence, clock; asked once by `check`, never on the hot path.
 
 use super::{
-    Target, in_redis_words,
-    line::{Line, Lines},
+    Place, Target,
+    cluster::{Cluster, Healths},
+    door::Door,
+    in_redis_words,
+    line::{Goal, Line, Lines},
+    path::{Path, Way},
+    sentinel::Sentinels,
     within,
 };
 use crate::event::{Clock, Timestamp};
+use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -35,21 +41,104 @@ pub struct Facts {
     pub is_replica: bool,
     /// It is a node of a Cluster.
     pub is_cluster: bool,
+    /// Replicas that follow it now.
+    pub replicas: Option<u64>,
+    /// `min-replicas-to-write`: with fewer it takes no writes.
+    pub min_replicas: Option<u64>,
     /// Why it refuses writes now, if its last snapshot failed or it is still loading.
     pub refuses: Option<String>,
+    /// Every configured sentinel, and the master that it names.
+    pub sentinels: Vec<(String, Result<String, String>)>,
+    /// As a Cluster; what stands beside it is that of the first node that answered.
+    pub cluster: Option<ClusterFacts>,
+}
+
+/// What a Cluster is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// `cluster_state`.
+    pub state: Option<String>,
+    /// Slots that a node serves, of 16384.
+    pub served: usize,
+    /// Every node that serves slots, and what it says.
+    pub nodes: Vec<(String, Result<Facts, String>)>,
 }
 
 impl Facts {
     /// Asks. The error says why there is no answer.
     pub async fn ask(target: &Target, clock: &dyn Clock) -> Result<Self, String> {
-        let lines = Arc::new(Lines::new(target).map_err(|error| error.to_string())?);
-        within(PATIENCE, ask(&lines, clock))
-            .await
-            .unwrap_or_else(|| Err(format!("nothing within {PATIENCE:?}")))
+        let door = Arc::new(Door::new(target).map_err(|error| error.to_string())?);
+        match &target.place {
+            Place::Server(_) | Place::Unix(_) => match Path::new(&target.place, &door) {
+                Path::One(lines) => patiently(of_one(&lines, clock)).await,
+                Path::Cluster(_) => unreachable!("it is one server"),
+            },
+            Place::Sentinel { master, sentinels } => {
+                let sentinels = Arc::new(Sentinels::new(master, sentinels.iter().cloned(), &door));
+                let told = sentinels.answers().await;
+                let lines = Arc::new(Lines::new(Goal::Master(Arc::clone(&sentinels)), door));
+                let facts = patiently(of_one(&lines, clock)).await;
+                Ok(Self {
+                    sentinels: told
+                        .into_iter()
+                        .map(|(sentinel, named)| (sentinel.to_string(), named.map(|named| named.to_string())))
+                        .collect(),
+                    ..facts?
+                })
+            }
+            Place::Cluster(seeds) => {
+                let cluster = Arc::new(Cluster::new(door, Arc::new(Healths::default()), seeds));
+                patiently(async { cluster.node(b"").await.map(drop) })
+                    .await
+                    .or_else(|reason| {
+                        // Some slot is served by nobody: the others tell.
+                        if cluster.is_known() { Ok(()) } else { Err(reason) }
+                    })?;
+                of_cluster(&cluster, clock).await
+            }
+        }
     }
 }
 
-async fn ask(lines: &Arc<Lines>, clock: &dyn Clock) -> Result<Facts, String> {
+async fn patiently<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    within(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|| Err(format!("nothing within {PATIENCE:?}")))
+}
+
+async fn of_cluster(cluster: &Cluster, clock: &dyn Clock) -> Result<Facts, String> {
+    let (masters, served) = cluster.masters();
+    let asked = masters.iter().map(async |node| {
+        let facts = patiently(of_one(&node.lines, clock)).await;
+        (node.server.to_string(), facts)
+    });
+    let nodes = join_all(asked).await;
+    let first = nodes.iter().find_map(|(_, facts)| facts.as_ref().ok()).cloned();
+    let Some(first) = first else {
+        let reason = nodes.into_iter().find_map(|(_, facts)| facts.err());
+        return Err(reason.unwrap_or_else(|| "no node serves anything".to_owned()));
+    };
+    let mut state = None;
+    for node in &masters {
+        let info = patiently(async {
+            let mut line = Way::Node(Arc::clone(node)).line().await?;
+            let mut question = cmd("CLUSTER");
+            question.arg("INFO");
+            call::<String>(&mut line, &question).await
+        });
+        if let Ok(info) = info.await {
+            let said = info.lines().find_map(|line| line.strip_prefix("cluster_state:"));
+            state = said.map(|state| state.trim().to_owned());
+            break;
+        }
+    }
+    Ok(Facts {
+        cluster: Some(ClusterFacts { state, served, nodes }),
+        ..first
+    })
+}
+
+async fn of_one(lines: &Arc<Lines>, clock: &dyn Clock) -> Result<Facts, String> {
     let mut line = lines.line().await?;
     let asked = clock.monotonic();
     call::<String>(&mut line, &cmd("PING")).await?;
@@ -64,12 +153,17 @@ async fn ask(lines: &Arc<Lines>, clock: &dyn Clock) -> Result<Facts, String> {
     if let Ok(info) = call::<String>(&mut line, &cmd("INFO")).await {
         facts.read(&info);
     }
-    let mut save = cmd("CONFIG");
-    save.arg("GET").arg("save");
-    if let Ok(saved) = call::<HashMap<String, String>>(&mut line, &save).await {
-        facts.snapshots = saved.get("save").map(|points| !points.is_empty());
-    }
+    facts.snapshots = config(&mut line, "save").await.map(|points| !points.is_empty());
+    let least = config(&mut line, "min-replicas-to-write").await;
+    facts.min_replicas = least.and_then(|least| least.parse().ok());
     Ok(facts)
+}
+
+/// `None` where `CONFIG` may not be used, as in most managed Redis.
+async fn config(line: &mut Line, key: &str) -> Option<String> {
+    let mut get = cmd("CONFIG");
+    get.arg("GET").arg(key);
+    call::<HashMap<String, String>>(line, &get).await.ok()?.remove(key)
 }
 
 async fn call<T: FromRedisValue>(line: &mut Line, command: &Cmd) -> Result<T, String> {
@@ -94,6 +188,7 @@ impl Facts {
         self.appends = fields.get("aof_enabled").map(|enabled| *enabled == "1");
         self.is_replica = is("role", "slave");
         self.is_cluster = is("cluster_enabled", "1");
+        self.replicas = number("connected_slaves");
         self.refuses = if is("loading", "1") {
             Some("it is still loading its data".to_owned())
         } else if is("rdb_last_bgsave_status", "err") {
@@ -113,7 +208,8 @@ mod tests {
         let mut facts = Facts::default();
         facts.read(
             "# Server\r\nredis_version:7.0.15\r\nmaxmemory:1048576\r\nmaxmemory_policy:allkeys-lru\r\n\
-             aof_enabled:0\r\nrole:slave\r\nloading:0\r\nrdb_last_bgsave_status:err\r\n",
+             aof_enabled:0\r\nrole:slave\r\nloading:0\r\nrdb_last_bgsave_status:err\r\n\
+             connected_slaves:2\r\n",
         );
         assert_eq!(facts.version.as_deref(), Some("7.0.15"));
         assert_eq!(facts.eviction.as_deref(), Some("allkeys-lru"));
@@ -122,6 +218,7 @@ mod tests {
             (facts.appends, facts.is_replica, facts.is_cluster),
             (Some(false), true, false)
         );
+        assert_eq!((facts.replicas, facts.min_replicas), (Some(2), None));
         assert!(facts.refuses.is_some_and(|why| why.contains("MISCONF")));
     }
 }

@@ -1,100 +1,135 @@
-//! One worker's connection to Redis: made when it is needed, given up when it fails, made again by the next call.
+//! A worker's connection to one server: made when it is needed, given up when it fails, made again by the next call.
 //!
 //! The client's own managed connection awaits its reconnects outside any deadline and never reconnects after a timeout;
 //! a plain one with this supervision does what an outage needs.
 
-use super::{Target, TargetError};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+use super::{
+    door::{Door, Endpoint, Opened, Role},
+    sentinel::Sentinels,
 };
+use redis::aio::MultiplexedConnection;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 use tokio_util::task::TaskTracker;
 
-/// Time for a connection, handshake included. Longer than a call: who gives up waiting leaves the attempt running, so a
-/// far Redis is reached all the same.
-const CONNECT: Duration = Duration::from_secs(1);
+/// New credentials that the server does not take yet are tried again this often; until then the old connection serves.
+const RENEW: Duration = Duration::from_secs(1);
+/// The sentinels are asked this often whether the master is still the master: one that was hung and comes back believes
+/// so for a while, and no error tells.
+const WATCH: Duration = Duration::from_millis(500);
 
-/// A connection that something was sent on. Its clones keep it open.
+/// A connection to one server that something was sent on. Its clones keep it open.
 #[derive(Clone)]
 pub struct Line {
     pub(super) connection: MultiplexedConnection,
+    wire: Arc<Wire>,
+}
+
+struct Wire {
     number: u64,
+    age: u64,
+    driver: AbortHandle,
+    /// Calls under way may still end; no other call begins on it.
+    given_up: AtomicBool,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Without it a server that hangs would keep the socket open for ever.
+        self.driver.abort();
+    }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Line({})", self.number)
+        write!(f, "Line({})", self.wire.number)
     }
 }
 
+impl Line {
+    fn new(opened: Opened) -> Self {
+        Self {
+            connection: opened.connection,
+            wire: Arc::new(Wire {
+                number: opened.number,
+                age: opened.age,
+                driver: opened.driver,
+                given_up: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The next call gets another connection; calls under way on this one go on.
+    pub(super) fn hang_up(&self) {
+        self.wire.hang_up();
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.wire.given_up.load(Ordering::Acquire) && !self.wire.driver.is_finished()
+    }
+}
+
+impl Wire {
+    fn hang_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) enum Goal {
+    /// Always the same.
+    Fixed(Endpoint, Role),
+    /// Whom the sentinels name.
+    Master(Arc<Sentinels>),
+}
+
 pub(super) struct Lines {
-    client: Client,
-    config: AsyncConnectionConfig,
+    goal: Goal,
+    door: Arc<Door>,
     slot: Mutex<Slot>,
     /// A connection attempt has ended.
     ended: Notify,
     tasks: TaskTracker,
-    numbers: AtomicU64,
 }
 
 enum Slot {
     /// Nobody connects; why the last attempt failed.
     Idle(String),
     Connecting,
-    Up(Line),
+    /// `renewing`: somebody is replacing it by one with newer credentials.
+    Up {
+        line: Line,
+        renewing: bool,
+    },
 }
 
 impl Lines {
-    pub(super) fn new(target: &Target) -> Result<Self, TargetError> {
-        let refused = |error: redis::RedisError| TargetError::Address {
-            address: format!("{}:{}", target.host, target.port),
-            reason: error.to_string(),
-        };
-        let mut login = RedisConnectionInfo::default()
-            .set_db(target.database)
-            .set_skip_set_lib_name();
-        if let Some(username) = &target.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &target.password {
-            login = login.set_password(std::str::from_utf8(password.expose()).map_err(|_| TargetError::Password)?);
-        }
-        let info = ConnectionAddr::Tcp(target.host.clone(), target.port)
-            .into_connection_info()
-            .map_err(refused)?
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-            .set_redis_settings(login);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(target.in_flight.max(1))
-            .set_concurrency_limit(target.in_flight.max(1));
-        Ok(Self::of(Client::open(info).map_err(refused)?, config))
-    }
-
-    /// To the same place, not connected.
-    pub(super) fn another(&self) -> Self {
-        Self::of(self.client.clone(), self.config.clone())
-    }
-
-    fn of(client: Client, config: AsyncConnectionConfig) -> Self {
+    /// Not connected yet.
+    pub(super) fn new(goal: Goal, door: Arc<Door>) -> Self {
         Self {
-            client,
-            config,
+            goal,
+            door,
             slot: Mutex::new(Slot::Idle(String::new())),
             ended: Notify::new(),
             tasks: TaskTracker::new(),
-            numbers: AtomicU64::new(0),
         }
+    }
+
+    /// To the same server, not connected.
+    pub(super) fn another(&self) -> Self {
+        let goal = match &self.goal {
+            Goal::Fixed(endpoint, role) => Goal::Fixed(endpoint.clone(), *role),
+            Goal::Master(sentinels) => Goal::Master(Arc::new(sentinels.another())),
+        };
+        Self::new(goal, Arc::clone(&self.door))
     }
 
     /// The connection, or why there is none. Cancelling the wait does not cancel the attempt.
@@ -102,10 +137,18 @@ impl Lines {
         let ended = self.ended.notified();
         {
             let mut slot = self.slot();
-            match &*slot {
-                Slot::Up(line) => return Ok(line.clone()),
+            match &mut *slot {
+                Slot::Up { line, renewing } if line.is_usable() => {
+                    if line.wire.age != self.door.age() && !*renewing {
+                        *renewing = true;
+                        let lines = Arc::clone(self);
+                        let old = Arc::downgrade(&line.wire);
+                        self.tasks.spawn(async move { lines.renew(old).await });
+                    }
+                    return Ok(line.clone());
+                }
                 Slot::Connecting => {}
-                Slot::Idle(_) => {
+                Slot::Up { .. } | Slot::Idle(_) => {
                     *slot = Slot::Connecting;
                     let lines = Arc::clone(self);
                     self.tasks.spawn(async move { lines.connect().await });
@@ -114,33 +157,81 @@ impl Lines {
         }
         ended.await;
         match &*self.slot() {
-            Slot::Up(line) => Ok(line.clone()),
+            Slot::Up { line, .. } => Ok(line.clone()),
             Slot::Idle(reason) => Err(reason.clone()),
             Slot::Connecting => Err("the connection broke at once".to_owned()),
         }
     }
 
-    /// The next call gets another connection; calls under way on this one go on.
-    pub(super) fn hang_up(&self, line: &Line) {
-        let mut slot = self.slot();
-        if matches!(&*slot, Slot::Up(current) if current.number == line.number) {
-            *slot = Slot::Idle(String::new());
+    async fn connect(&self) {
+        let opened = self.open(false).await;
+        *self.slot() = match opened {
+            Ok(line) => Slot::Up { line, renewing: false },
+            Err(error) => Slot::Idle(error),
+        };
+        self.ended.notify_waiters();
+    }
+
+    /// Replaces a connection whose credentials are old, once the server takes the new ones.
+    async fn renew(&self, old: Weak<Wire>) {
+        loop {
+            let opened = self.open(true).await;
+            if !self.renewed(&old, opened) {
+                return;
+            }
+            sleep(RENEW).await;
         }
     }
 
-    async fn connect(&self) {
-        let connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config)
-            .await;
-        *self.slot() = match connection {
-            Ok(connection) => Slot::Up(Line {
-                connection,
-                number: self.numbers.fetch_add(1, Ordering::Relaxed),
-            }),
-            Err(error) => Slot::Idle(error.to_string()),
+    /// Is it to be tried again?
+    fn renewed(&self, old: &Weak<Wire>, opened: Result<Line, String>) -> bool {
+        let mut slot = self.slot();
+        let Slot::Up { line, renewing } = &mut *slot else {
+            return false;
         };
-        self.ended.notify_waiters();
+        if old.as_ptr() != Arc::as_ptr(&line.wire) {
+            return false;
+        }
+        match opened {
+            Ok(new) => {
+                *line = new;
+                *renewing = false;
+                false
+            }
+            Err(reason) => {
+                tracing::warn!(%reason, "Redis does not take the new credentials; the old connection serves on");
+                true
+            }
+        }
+    }
+
+    /// `strict`: with the newest credentials or not at all.
+    async fn open(&self, strict: bool) -> Result<Line, String> {
+        match &self.goal {
+            Goal::Fixed(endpoint, role) => {
+                let opened = self.door.open(endpoint, *role, &self.tasks, strict).await?;
+                Ok(Line::new(opened))
+            }
+            Goal::Master(sentinels) => {
+                let (opened, master) = sentinels.open_master(&self.door, &self.tasks, strict).await?;
+                let line = Line::new(opened);
+                let (sentinels, wire) = (Arc::clone(sentinels), Arc::downgrade(&line.wire));
+                self.tasks.spawn(async move {
+                    loop {
+                        sleep(WATCH).await;
+                        let Some(wire) = wire.upgrade().filter(|wire| !wire.given_up.load(Ordering::Acquire)) else {
+                            return;
+                        };
+                        // Who cannot be asked says nothing: a master that works is not left for that.
+                        if sentinels.master().await.is_ok_and(|named| named != master) {
+                            tracing::info!(%master, "Sentinel names another master");
+                            wire.hang_up();
+                        }
+                    }
+                });
+                Ok(line)
+            }
+        }
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

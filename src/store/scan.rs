@@ -1,6 +1,6 @@
 //! A walk over the names of all keys that begin alike, in pages; for an operator's wish, never on the hot path.
 
-use super::{Failure, Store, in_redis_words, within};
+use super::{Failure, Store, in_redis_words, path::Way, within};
 use redis::{FromRedisValue, Value, cmd};
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Scan {
     store: Store,
     pattern: String,
-    /// Where the server is to go on; `None`: at its end. On a Cluster this is a pair of a node and its cursor: the nodes
-    /// are walked one after another.
-    cursor: Option<u64>,
+    /// The servers that are still to be walked, the one under way last; `None`: not known yet.
+    left: Option<Vec<Way>>,
+    /// Where that one is to go on.
+    cursor: u64,
 }
 
 impl Store {
@@ -33,7 +34,8 @@ impl Store {
         Scan {
             store: self.clone(),
             pattern,
-            cursor: Some(0),
+            left: None,
+            cursor: 0,
         }
     }
 }
@@ -41,22 +43,30 @@ impl Store {
 impl Scan {
     /// The next names, maybe none; `None` at the end. Neither asks the breaker nor tells it.
     pub async fn page(&mut self) -> Result<Option<Vec<Vec<u8>>>, Failure> {
-        let Some(cursor) = self.cursor else { return Ok(None) };
         let mut command = cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(&self.pattern);
+        command.arg(self.cursor).arg("MATCH").arg(&self.pattern);
         command.arg("COUNT").arg(LOOKED_AT);
         let patience = self.store.timeout().max(PATIENCE);
         let asked = async {
-            let mut line = self.store.lines.line().await.map_err(Failure::Unreachable)?;
+            let left = match &mut self.left {
+                Some(left) => left,
+                // The nodes of a Cluster one after another.
+                none => none.insert(self.store.path.everywhere().await.map_err(Failure::Unreachable)?),
+            };
+            let Some(way) = left.last() else { return Ok(None) };
+            let mut line = way.line().await.map_err(Failure::Unreachable)?;
             let answer = line.connection.send_packed_command(&command).await;
             let answer = answer.and_then(Value::extract_error);
             let page = answer.and_then(|answer| Ok(<(u64, Vec<Vec<u8>>)>::from_redis_value(answer)?));
-            page.map_err(|error| Failure::Refused(in_redis_words(&error)))
+            page.map(Some).map_err(|error| Failure::Refused(in_redis_words(&error)))
         };
         let asked = within(patience, asked).await;
-        let (next, names) =
-            asked.unwrap_or_else(|| Err(Failure::Unreachable(format!("no answer within {patience:?}"))))?;
-        self.cursor = (next != 0).then_some(next);
+        let asked = asked.unwrap_or_else(|| Err(Failure::Unreachable(format!("no answer within {patience:?}"))))?;
+        let Some((next, names)) = asked else { return Ok(None) };
+        self.cursor = next;
+        if next == 0 {
+            self.left.as_mut().map(Vec::pop);
+        }
         Ok(Some(names))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Line;
 use data_encoding::HEXLOWER;
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use sha1::{Digest, Sha1};
 
 /// A script over one key. Two plain commands (`EVALSHA`, then `EVAL`), because a `SCRIPT LOAD` in between would be lost
@@ -30,22 +30,35 @@ impl Script {
         }
     }
 
-    pub(super) async fn send(&self, line: &mut Line, key: &[u8], args: &[Arg<'_>]) -> Result<Value, RedisError> {
+    /// `asking`: the node serves this key only to those who say that they were sent (`ASK` of a Cluster).
+    pub(super) async fn send(
+        &self,
+        line: &mut Line,
+        key: &[u8],
+        args: &[Arg<'_>],
+        asking: bool,
+    ) -> Result<Value, RedisError> {
         let known = command("EVALSHA", &self.sha, key, args);
-        match answer(line, &known).await {
+        match answer(line, known, asking).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                answer(line, &command("EVAL", self.text, key, args)).await
+                answer(line, command("EVAL", self.text, key, args), asking).await
             }
             result => result,
         }
     }
 }
 
-async fn answer(line: &mut Line, command: &Cmd) -> Result<Value, RedisError> {
-    line.connection
-        .send_packed_command(command)
-        .await
-        .and_then(Value::extract_error)
+async fn answer(line: &mut Line, command: Cmd, asking: bool) -> Result<Value, RedisError> {
+    let connection = &mut line.connection;
+    if !asking {
+        let answer = connection.send_packed_command(&command).await;
+        return answer.and_then(Value::extract_error);
+    }
+    // In one piece, so that no other call's command comes between.
+    let mut both = Pipeline::with_capacity(2);
+    both.cmd("ASKING").add_command(command);
+    let answers = connection.send_packed_commands(&both, 1, 1).await?;
+    answers.into_iter().next_back().unwrap_or(Value::Nil).extract_error()
 }
 
 fn command(verb: &str, script: &str, key: &[u8], args: &[Arg<'_>]) -> Cmd {

@@ -10,6 +10,7 @@ use hookward::{
     limit::{LimitSpec, Per, Rate},
     provider::{Tolerance, Window},
     replay::{Duplicates, OnOutage, ReplayPolicy},
+    store::{Place, Server},
     upstream::TargetRule,
 };
 use std::{
@@ -370,26 +371,57 @@ fn redis_keeps_its_parts() {
     ));
     let redis = settings.redis.as_ref().expect("redis");
     assert_eq!(
-        (
-            redis.host.as_str(),
-            redis.port,
-            redis.database,
-            redis.namespace.as_str()
-        ),
-        ("r", 7000, 3, "shop")
+        (&redis.place, redis.database, redis.namespace.as_str()),
+        (&Place::Server(Server::new("r", 7000)), 3, "shop")
     );
     assert_eq!(
-        (redis.username.as_deref(), redis.timeout),
+        (redis.access.login.username.as_deref(), redis.timeout),
         (Some("u"), Duration::from_millis(250))
     );
     assert!(
         redis
+            .access
+            .login
             .password
             .as_ref()
             .is_some_and(|password| password.expose() == b"a-redis-password-of-length")
     );
     assert_eq!(source(&settings, "stripe").on_outage, OnOutage::Allow);
     assert_eq!(source(&settings, "github").on_outage, OnOutage::Reject);
+}
+
+#[test]
+fn redis_is_had_in_every_form() {
+    let redis = |inside: &str| {
+        let top = format!("redis: {{{inside}, namespace: x}}\n");
+        settings(&with_sources(&top, &[&format!("{STRIPE}}}")]))
+            .redis
+            .expect("redis")
+    };
+    let tls = redis("url: \"rediss://r/1\"");
+    assert_eq!((tls.place, tls.database), (Place::Server(Server::new("r", 6379)), 1));
+    assert!(
+        tls.access
+            .tls
+            .is_some_and(|tls| tls.roots.is_none() && tls.identity.is_none())
+    );
+    let socket = redis("url: \"unix:///run/r.sock?db=2\"");
+    assert_eq!((socket.place, socket.database), (Place::Unix("/run/r.sock".into()), 2));
+    assert!(socket.access.tls.is_none());
+    let cluster = redis(
+        "urls: [\"rediss://a:7000\", \"rediss://b\"], username: u, password: {file: /run/secrets/redis/password}",
+    );
+    let seeds = vec![Server::new("a", 7000), Server::new("b", 6379)];
+    assert_eq!(cluster.place, Place::Cluster(seeds));
+    assert!(cluster.access.tls.is_some() && cluster.access.login.username.as_deref() == Some("u"));
+    let watched = redis(
+        "sentinel: {master: m, urls: [\"redis://s\"], username: s, password: {file: /run/secrets/redis/password}}",
+    );
+    let sentinels = vec![Server::new("s", 26_379)];
+    let master = "m".to_owned();
+    assert_eq!(watched.place, Place::Sentinel { master, sentinels });
+    assert_eq!(watched.access.sentinel.username.as_deref(), Some("s"));
+    assert!(watched.access.login.password.is_none() && watched.access.sentinel.password.is_some());
 }
 
 #[test]

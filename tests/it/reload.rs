@@ -164,6 +164,51 @@ fn what_only_a_restart_can_change_stays_and_is_named_each_time() {
     assert_eq!(app.seen().len(), 1);
 }
 
+/// Another password for the same Redis is no new ledger.
+#[test]
+fn the_password_of_redis_is_rotated_without_a_restart() {
+    let (app, redis, folder) = (App::start(), RedisServer::start(), Folder::new());
+    let rule = |rules: &[&str]| {
+        let mut command = vec!["ACL", "SETUSER", "hookward"];
+        command.extend(rules);
+        redis.query::<()>(&command);
+    };
+    rule(&["on", "~hw:*", "+@all", ">first-canary"]);
+    let file = folder.write("password", "first-canary\n");
+    let yaml = format!(
+        "{}redis: {{url: \"{}\", namespace: x, username: hookward, password: {{file: \"{}\"}}, on_outage: reject}}\n",
+        config(&app),
+        redis.url(),
+        file.display(),
+    );
+    let process = Process::run(&folder.write("hookward.yaml", &yaml));
+    let outcome = |n: usize| {
+        let body = n.to_string();
+        let answer = signed::github("/github", &body, body.as_bytes()).send(process.webhooks);
+        answer.outcome().to_owned()
+    };
+    wait_until("Redis is used", || outcome(1) != "ledger_unavailable");
+    assert_eq!(outcome(2), "delivered");
+    folder.write("password", "second-canary\n");
+    process.signal("-HUP");
+    process.wait_for_log("configuration reloaded");
+    assert_eq!(
+        outcome(3),
+        "delivered",
+        "the old password serves until Redis takes the new one"
+    );
+    rule(&["resetpass", ">second-canary"]);
+    redis.query::<i64>(&["CLIENT", "KILL", "USER", "hookward"]);
+    wait_until("the new password is used", || outcome(4) != "ledger_unavailable");
+    assert_eq!(
+        (outcome(2), outcome(5)),
+        ("duplicate".to_owned(), "delivered".to_owned())
+    );
+    assert!(process.logged("changed, but in force only after a restart").is_empty());
+    let lines = process.lines.lock().expect("no panic");
+    assert!(lines.iter().all(|line| !line.to_string().contains("canary")));
+}
+
 #[test]
 fn a_secret_is_rotated_without_a_gap() {
     let (app, folder) = (App::start(), Folder::new());

@@ -57,6 +57,11 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// Where it keeps its files.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
     /// SIGKILL; returns when the process is gone.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server can be killed");
@@ -131,7 +136,8 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+/// Somebody else may take it before you do.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -79,13 +79,8 @@ impl Drop for Sidecar {
 
 pub fn target(port: u16) -> Target {
     Target {
-        host: "127.0.0.1".into(),
-        port,
-        database: 0,
-        username: None,
-        password: None,
-        timeout: Duration::from_millis(100),
         in_flight: 256,
+        ..Target::server("127.0.0.1", port)
     }
 }
 

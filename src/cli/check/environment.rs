@@ -1,17 +1,17 @@
 //! The surroundings: Redis, every destination, our own ports, the clock, memory against the cgroup's limit.
 
+mod redis;
+
 use super::report::{Check, Report};
 use crate::{
     boot::{Port, RedisFacts, Surroundings, Unreached},
     cli::moment,
-    config::{self, Machine, Settings, settings::SourceSettings},
+    config::{self, Machine, Settings},
     event::Clock,
 };
-use std::{fmt::Write, io, time::Duration};
+use std::{io, time::Duration};
 
 const GROUP: &str = "environment";
-/// What a delivered record takes in Redis 7, bytes (measured with short names; its key and all overhead included).
-const RECORD: u64 = 256;
 /// What a record takes in the in-process ledger, bytes: about 8 MiB for the 65536 of the default.
 const LOCAL_RECORD: u64 = 128;
 /// Signed times are accepted or refused by our clock, leases end by Redis's; half a minute apart `stale` is not believed.
@@ -22,15 +22,8 @@ const SKEW_NOTABLE_MILLIS: u64 = 2000;
 pub(super) fn check(settings: &Settings, clock: &dyn Clock, report: &mut Report) -> io::Result<()> {
     let surroundings = Surroundings::look(settings, clock)?;
     match &surroundings.redis {
-        Some(Ok(facts)) => redis(settings, facts, report),
-        Some(Err(reason)) => report.add(
-            Check::problem(
-                GROUP,
-                "redis",
-                format!("{} does not answer: {reason}", redis_address(settings)),
-            )
-            .with_hint("is it running, and may this pod reach it? Until then `on_outage` decides"),
-        ),
+        Some(Ok(facts)) => redis::found(settings, facts, report),
+        Some(Err(reason)) => report.add(redis::silent(settings, reason)),
         None => report.add(Check::info(
             GROUP,
             "redis",
@@ -76,100 +69,6 @@ pub(super) fn check(settings: &Settings, clock: &dyn Clock, report: &mut Report)
         ));
     }
     Ok(())
-}
-
-fn redis(settings: &Settings, facts: &RedisFacts, report: &mut Report) {
-    let mut add = |check| report.add(check);
-    let unknown = "unknown".to_owned();
-    let version = facts.version.as_ref().unwrap_or(&unknown);
-    let eviction = facts.eviction.as_ref().unwrap_or(&unknown);
-    add(Check::ok(
-        GROUP,
-        "redis",
-        format!(
-            "{} PONG in {}, version {version}, maxmemory-policy {eviction}",
-            redis_address(settings),
-            millis(facts.round_trip)
-        ),
-    ));
-    if facts.is_cluster {
-        add(Check::problem(
-            GROUP,
-            "redis",
-            "it is a node of a Cluster, which is not supported yet",
-        ));
-    }
-    if facts.is_replica {
-        add(Check::problem(GROUP, "redis", "it is a replica and refuses writes")
-            .with_hint("name its master in `redis.url`"));
-    }
-    if let Some(reason) = &facts.refuses {
-        add(Check::warning(GROUP, "redis", reason.clone()));
-    }
-    if facts.eviction.is_some() && eviction != "noeviction" {
-        add(Check::warning(
-            GROUP,
-            "redis",
-            format!(
-                "maxmemory-policy {eviction} may drop records when memory is full, and a dropped one can be replayed"
-            ),
-        )
-        .with_hint("CONFIG SET maxmemory-policy noeviction, or a Redis of its own for hookward"));
-    }
-    match (facts.appends, facts.snapshots) {
-        (Some(true), _) => add(Check::ok(GROUP, "redis", "persistence: appendonly")),
-        (Some(false), Some(true)) => add(Check::info(
-            GROUP,
-            "redis",
-            "persistence: snapshots only; a restart forgets what came after the last one",
-        )),
-        (Some(false), Some(false)) => add(Check::warning(
-            GROUP,
-            "redis",
-            "persistence: none; a restart forgets every delivery, and each can then be replayed once",
-        )
-        .with_hint("CONFIG SET appendonly yes")),
-        _ => add(Check::info(GROUP, "redis", "persistence: may not be asked for")),
-    }
-    if let Some(ahead) = facts.ahead_millis {
-        add(clock_check(ahead));
-    }
-    let used = facts.memory_used.map_or_else(|| unknown.clone(), size);
-    let limit = match facts.memory_limit {
-        Some(0) => "no maxmemory".to_owned(),
-        Some(limit) => format!("maxmemory {}", size(limit)),
-        None => "maxmemory unknown".to_owned(),
-    };
-    add(Check::info(GROUP, "redis", format!("memory: {used} in use, {limit}")));
-    for source in &settings.sources {
-        if let Some(check) = records(source) {
-            add(check);
-        }
-    }
-}
-
-/// How much a source's records take.
-fn records(source: &SourceSettings) -> Option<Check> {
-    let keep = source.replay.as_ref()?.keep;
-    let days = keep.as_secs_f64() / 86_400.0;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an estimate, of a value that is positive"
-    )]
-    let of_thousand = (1000.0 * days * RECORD as f64) as u64;
-    let mut text = format!(
-        "records of {RECORD} B kept {}: {} for each 1000 deliveries a day",
-        moment::span(keep),
-        size(of_thousand)
-    );
-    if let Some(limit) = &source.rate_limit {
-        let in_keep = u128::from(limit.rate.count) * keep.as_millis() / limit.rate.per.as_millis().max(1);
-        let bytes = u64::try_from(in_keep).unwrap_or(u64::MAX).saturating_mul(RECORD);
-        write!(text, ", {} at its full rate limit", size(bytes)).expect("writing to a String cannot fail");
-    }
-    Some(Check::info(GROUP, source.name.as_str(), text))
 }
 
 fn clock_check(ahead_millis: i64) -> Check {
@@ -226,13 +125,6 @@ fn memory(settings: &Settings, report: &mut Report) {
             format!("{text}; the limit of this process is {}", size(limit)),
         ),
     });
-}
-
-fn redis_address(settings: &Settings) -> String {
-    let redis = settings.redis.as_ref();
-    redis
-        .map(|redis| authority(&redis.host, redis.port))
-        .unwrap_or_default()
 }
 
 fn authority(host: &str, port: u16) -> String {

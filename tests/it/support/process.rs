@@ -45,7 +45,7 @@ impl Drop for Folder {
 /// A `hookward run`.
 pub struct Process {
     child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    pub lines: Arc<Mutex<Vec<Value>>>,
     pub webhooks: SocketAddr,
     pub health: SocketAddr,
     pub admin: SocketAddr,
