@@ -1,0 +1,210 @@
+//! Carries the schedule out, and keeps a record of when each fault really began and ended.
+
+use crate::{
+    faults::{Deed, Fault, Target},
+    processes::Process,
+    redis::Form,
+    stage::Stage,
+    wire::{Micros, now},
+};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{sleep, spawn},
+    time::{Duration, Instant},
+};
+
+/// A fault that happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Struck {
+    pub target: Target,
+    pub deed: Deed,
+    pub from: Micros,
+    pub to: Micros,
+}
+
+/// Returns when all are over, each undone. Ends early when `stop` is set.
+pub fn inject(stage: &Arc<Stage>, faults: &[Fault], stop: &AtomicBool) -> Vec<Struck> {
+    let (begun, struck) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+    let mut under_way = Vec::new();
+    for fault in faults.iter().copied() {
+        while let Some(wait) = fault.at.checked_sub(begun.elapsed()).filter(|wait| !wait.is_zero()) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            sleep(wait.min(Duration::from_millis(100)));
+        }
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (stage, struck) = (stage.clone(), struck.clone());
+        under_way.push(spawn(move || {
+            if let Some((from, to)) = carry_out(&stage, fault) {
+                let Fault { target, deed, .. } = fault;
+                struck.lock().expect("no panic").push(Struck { target, deed, from, to });
+            }
+        }));
+    }
+    for fault in under_way {
+        fault.join().expect("a fault is carried out without a panic");
+    }
+    let mut struck = std::mem::take(&mut *struck.lock().expect("no panic"));
+    struck.sort_by_key(|struck: &Struck| struck.from);
+    struck
+}
+
+/// When it began and ended; `None` if it did not come to pass.
+fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
+    let Fault {
+        target, deed, lasts, ..
+    } = fault;
+    let mut from = now();
+    match target {
+        Target::Sidecar(sidecar) => {
+            let mut process = stage.sidecars[sidecar].lock().expect("no panic");
+            from = now();
+            return Some((from, strike(&mut process, deed, lasts)));
+        }
+        Target::Sentinel(sentinel) => {
+            let mut process = stage.redis.sentinels[sentinel].lock().expect("no panic");
+            from = now();
+            strike(&mut process, deed, lasts);
+        }
+        Target::Replica(which) => {
+            let node = (stage.redis.master() + 1 + which) % stage.redis.nodes.len();
+            let mut process = stage.redis.nodes[node].lock().expect("no panic");
+            from = now();
+            strike(&mut process, deed, lasts);
+        }
+        Target::App(app) => return befall_app(stage, app, deed, lasts),
+        Target::AppLink(sidecar, app) => return befall_link(&stage.app_links[sidecar][app], deed, lasts),
+        Target::RedisLink(link) => return befall_link(&stage.redis.links[link], deed, lasts),
+        Target::Redis => befall_redis(stage, deed, lasts)?,
+    }
+    Some((from, now()))
+}
+
+/// Gives when the harm was done, before the new start of what was killed.
+fn strike(process: &mut MutexGuard<'_, Process>, deed: Deed, lasts: Duration) -> Micros {
+    if deed == Deed::Kill {
+        process.kill();
+        let gone = now();
+        sleep(lasts);
+        process.start();
+        return gone;
+    }
+    process.freeze();
+    sleep(lasts);
+    process.thaw();
+    now()
+}
+
+fn befall_app(stage: &Stage, number: usize, deed: Deed, lasts: Duration) -> Option<(Micros, Micros)> {
+    let mut app = stage.apps[number].lock().expect("no panic");
+    let links = || stage.app_links.iter().map(|links| &links[number]);
+    let from = now();
+    match deed {
+        Deed::Kill => {
+            app.kill();
+            let gone = now();
+            // Its links refuse as its own port does.
+            links().for_each(|link| link.be_absent(true));
+            sleep(lasts);
+            app.start();
+            links().for_each(|link| link.be_absent(false));
+            return Some((from, gone));
+        }
+        Deed::Freeze => {
+            app.freeze();
+            sleep(lasts);
+            app.thaw();
+        }
+        // It says itself when, and which event it was.
+        Deed::Lose => {
+            app.tell("lose 1");
+            return None;
+        }
+        Deed::Errors | Deed::Hole | Deed::Slow => {
+            let (word, number) = match deed {
+                Deed::Errors => ("errors", 3_000),
+                Deed::Hole => ("hole", 1_000),
+                _ => ("slow", 150),
+            };
+            app.tell(&format!("{word} {number}"));
+            sleep(lasts);
+            app.tell(&format!("{word} 0"));
+        }
+        other => unreachable!("no schedule does {other:?} to an app"),
+    }
+    Some((from, now()))
+}
+
+fn befall_link(link: &crate::proxy::Link, deed: Deed, lasts: Duration) -> Option<(Micros, Micros)> {
+    let from = now();
+    match deed {
+        Deed::Cut => link.cut(),
+        Deed::Swallow => {
+            link.swallow();
+            sleep(lasts);
+            if link.swallow_no_more() {
+                return None;
+            }
+        }
+        Deed::Hold => {
+            link.hold(true);
+            sleep(lasts);
+            link.hold(false);
+        }
+        Deed::Delay => {
+            link.delay(Duration::from_millis(30));
+            sleep(lasts);
+            link.delay(Duration::ZERO);
+        }
+        other => unreachable!("no schedule does {other:?} to a link"),
+    }
+    Some((from, now()))
+}
+
+fn befall_redis(stage: &Stage, deed: Deed, lasts: Duration) -> Option<()> {
+    let redis = &stage.redis;
+    let master = redis.master();
+    let mut process = redis.nodes[master].lock().expect("no panic");
+    match deed {
+        Deed::Kill => {
+            process.kill();
+            // Standalone: every link leads to it. Sentinel: its own does.
+            let links: Vec<_> = match redis.form {
+                Form::Standalone => redis.links.iter().collect(),
+                Form::Sentinel => vec![&redis.links[master]],
+            };
+            links.iter().for_each(|link| link.be_absent(true));
+            sleep(lasts);
+            process.start();
+            links.iter().for_each(|link| link.be_absent(false));
+            redis.wait_until_served(master);
+        }
+        Deed::Freeze => {
+            process.freeze();
+            sleep(lasts);
+            process.thaw();
+        }
+        Deed::Flush => drop(redis.say(master, "FLUSHALL").ok()?),
+        Deed::ForgetScripts => drop(redis.say(master, "SCRIPT FLUSH").ok()?),
+        Deed::Full => {
+            redis.say(master, "CONFIG SET maxmemory 1").ok()?;
+            sleep(lasts);
+            // Until it is heard: a run must not stay in this.
+            while redis.say(master, "CONFIG SET maxmemory 0").is_err() {
+                sleep(Duration::from_millis(20));
+            }
+        }
+        Deed::FailOver => {
+            redis.fail_over();
+            redis.wait_until_replaced(master).then_some(())?;
+        }
+        other => unreachable!("no schedule does {other:?} to Redis"),
+    }
+    Some(())
+}
