@@ -48,6 +48,7 @@ pub struct Attempt {
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     pub at: Micros,
+    /// `Hookward-Attempt`.
     pub attempt: u32,
     /// It was let through by a sidecar that found Redis out.
     pub local: bool,

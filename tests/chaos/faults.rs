@@ -131,6 +131,15 @@ pub fn schedule(seed: u64, form: Form, length: Duration, gap: Duration) -> Vec<F
 }
 
 fn great_fault(dice: &mut Dice, form: Form, at: Duration) -> Fault {
+    if dice.chance(1_000) {
+        return Fault {
+            at,
+            // Longer than any lease.
+            lasts: dice.millis(3_000, 5_000),
+            target: Target::Sidecar(dice.index(SIDECARS)),
+            deed: Deed::Freeze,
+        };
+    }
     let (deed, lasts) = match (form, dice.below(12)) {
         (_, 0 | 1) => (Deed::Flush, Duration::ZERO),
         (_, 2 | 3) => (Deed::Full, dice.millis(200, 700)),
@@ -155,18 +164,16 @@ fn small_fault(dice: &mut Dice, form: Form, at: Duration) -> Fault {
     let now = Duration::ZERO;
     let (target, deed, lasts) = match dice.below(100) {
         0..16 => (to_sidecar, Deed::Kill, dice.millis(0, 200)),
-        16..22 => (to_sidecar, Deed::Freeze, dice.millis(50, 600)),
-        // Longer than any lease.
-        22 => (to_sidecar, Deed::Freeze, dice.millis(3_000, 5_000)),
-        23..33 => (to_app, Deed::Kill, dice.millis(20, 300)),
-        33..39 => (to_app, Deed::Freeze, dice.millis(50, 500)),
+        16..22 => (to_sidecar, Deed::Freeze, dice.millis(20, 500)),
+        22..33 => (to_app, Deed::Kill, dice.millis(20, 300)),
+        33..39 => (to_app, Deed::Freeze, dice.millis(20, 250)),
         39..43 => (to_app, Deed::Errors, dice.millis(300, 1_500)),
-        43..46 => (to_app, Deed::Slow, dice.millis(300, 1_500)),
+        43..46 => (to_app, Deed::Slow, dice.millis(200, 800)),
         46..49 => (to_app, Deed::Hole, dice.millis(200, 800)),
         49..57 => (to_app, Deed::Lose, now),
         57..67 => (to_link, Deed::Cut, now),
         67..75 => (to_link, Deed::Swallow, Duration::from_millis(100)),
-        75..78 => (to_link, Deed::Hold, dice.millis(50, 700)),
+        75..78 => (to_link, Deed::Hold, dice.millis(20, 400)),
         78..81 => (to_link, Deed::Delay, dice.millis(300, 1_500)),
         81..88 => (to_redis, Deed::Cut, now),
         88..93 => (to_redis, Deed::Swallow, Duration::from_millis(100)),

@@ -130,7 +130,7 @@ fn befall_app(stage: &Stage, number: usize, deed: Deed, lasts: Duration) -> Opti
             let (word, number) = match deed {
                 Deed::Errors => ("errors", 3_000),
                 Deed::Hole => ("hole", 1_000),
-                _ => ("slow", 150),
+                _ => ("slow", 80),
             };
             app.tell(&format!("{word} {number}"));
             sleep(lasts);

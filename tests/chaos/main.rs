@@ -63,7 +63,7 @@ struct Options {
     #[arg(long)]
     copies: Option<f64>,
     /// Mean milliseconds between two faults
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 220)]
     gap: u64,
     /// How much shorter than in reality the pauses between attempts are
     #[arg(long, default_value_t = 4_000)]
@@ -175,6 +175,11 @@ fn run(options: &Options, seed: u64) -> bool {
     let verdict = verdict::Verdict::of(&account, &struck);
     let kept = report::print(&verdict, &account, &wounds, begun.elapsed());
     println!("--seed {seed}");
+    if let Some(logs) = &options.logs {
+        let faults = struck.iter().map(|struck| format!("{struck:?}"));
+        let told: Vec<_> = faults.chain(verdict.stories).collect();
+        std::fs::write(logs.join("story.log"), told.join("\n")).expect("the folder is ours");
+    }
     if let Some(stage) = Arc::into_inner(stage)
         && options.logs.is_none()
     {

@@ -119,7 +119,9 @@ impl Providers {
 
     /// The same request a second time, as a load balancer's or sender's own retry makes one, wherever it lands.
     fn copy(self: &Rc<Self>, event: u32, letter: Letter, dice: &mut Dice) {
-        let (providers, seed, after) = (self.clone(), dice.next(), Duration::from_micros(dice.below(8_000)));
+        // Half of them at the same moment, and the others while the first is under way, or nearly.
+        let after = Duration::from_micros(dice.below(6_000).saturating_sub(3_000));
+        let (providers, seed) = (self.clone(), dice.next());
         tokio::task::spawn_local(async move {
             sleep(after).await;
             let mut dice = Dice::new(seed, 0);

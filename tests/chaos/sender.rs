@@ -1,7 +1,11 @@
 //! The providers' side of the wire: a load balancer over the sidecars, and senders with bad manners.
 
 use crate::{account::Outcome, dice::Dice, letters::Letter, wire::Wire};
-use std::{cell::RefCell, io, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    time::Duration,
+};
 use tokio::net::TcpStream;
 
 /// How a request is sent.
@@ -35,17 +39,22 @@ impl Manner {
 pub struct Balancer {
     ports: Vec<u16>,
     idle: RefCell<Vec<Vec<Wire>>>,
+    /// Requests under way at each.
+    busy: Vec<Cell<usize>>,
 }
 
 /// Senders wait this long: their real ten to thirty seconds, and longer than a sidecar takes.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Idle connections per sidecar.
 const POOL: usize = 64;
+/// Requests under way at one sidecar, as load balancers bound them: beyond it the others get more.
+const MOST: usize = 100;
 
 impl Balancer {
     pub fn new(ports: Vec<u16>) -> Self {
         let idle = RefCell::new(ports.iter().map(|_| Vec::new()).collect());
-        Self { ports, idle }
+        let busy = ports.iter().map(|_| Cell::new(0)).collect();
+        Self { ports, idle, busy }
     }
 
     /// A connection to a random sidecar that takes one; nothing was sent yet. `None`: none does.
@@ -53,6 +62,9 @@ impl Balancer {
         let first = dice.index(self.ports.len());
         for step in 0..self.ports.len() {
             let sidecar = (first + step) % self.ports.len();
+            if self.busy[sidecar].get() >= MOST {
+                continue;
+            }
             loop {
                 let Some(wire) = self.idle.borrow_mut()[sidecar].pop() else {
                     break;
@@ -70,7 +82,11 @@ impl Balancer {
 
     /// Sends one request over a connection and gives what became of it.
     pub async fn send(&self, sidecar: usize, mut wire: Wire, letter: &Letter, manner: Manner) -> Outcome {
-        match tokio::time::timeout(PATIENCE, exchange(&mut wire, letter, manner)).await {
+        let busy = &self.busy[sidecar];
+        busy.set(busy.get() + 1);
+        let exchanged = tokio::time::timeout(PATIENCE, exchange(&mut wire, letter, manner)).await;
+        busy.set(busy.get() - 1);
+        match exchanged {
             Err(_) => Outcome::NoAnswer,
             Ok(Err(_)) => Outcome::Broken,
             Ok(Ok(None)) => Outcome::HungUp,

@@ -26,6 +26,8 @@ pub struct Verdict {
     pub explained: BTreeMap<Cause, usize>,
     /// And what nothing explains.
     pub unexplained: Vec<String>,
+    /// The story of each that is explained.
+    pub stories: Vec<String>,
     /// Faults that happened, and attempts that each of them may have hurt.
     pub faults: BTreeMap<Cause, (usize, usize)>,
     /// Works that a sidecar let through by itself while no fault of Redis was on.
@@ -115,7 +117,13 @@ impl Verdict {
             for pair in work.windows(2) {
                 self.duplicates[app] += 1;
                 match explain(number, app, event, (&pair[0], &pair[1]), account, struck) {
-                    Some(cause) => *self.explained.entry(cause).or_default() += 1,
+                    Some(cause) => {
+                        self.stories.push(format!(
+                            "{} {:?}, {} again: {event:?}",
+                            cause.target, cause.deed, APPS[app]
+                        ));
+                        *self.explained.entry(cause).or_default() += 1;
+                    }
                     None => self
                         .unexplained
                         .push(format!("event {number}: {} did it again\n{event:#?}", APPS[app])),
@@ -160,8 +168,17 @@ fn explain(
         // The entry itself, made or asked for.
         _ => is_of_redis(struck.target) && overlaps(struck, RECOVERY, asked, again.at),
     };
-    let rank = |struck: &&Struck| (is_of_redis(struck.target), !struck.deed.is_crash());
-    let nearest = struck.iter().filter(fits).min_by_key(rank)?;
+    // A ledger that counts the second attempt as a first one did not know of the other: it is Redis that was ill. Else it
+    // knew, and the answer to the other was lost on its way.
+    let forgot = again.local || work.local || again.attempt <= work.attempt;
+    let rank = |struck: &&Struck| {
+        (
+            is_of_redis(struck.target) == forgot,
+            struck.deed.is_crash(),
+            struck.from,
+        )
+    };
+    let nearest = struck.iter().filter(fits).max_by_key(rank)?;
     Some(Cause::of(nearest.target, nearest.deed))
 }
 
