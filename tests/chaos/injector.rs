@@ -179,10 +179,14 @@ fn befall_redis(stage: &Stage, deed: Deed, lasts: Duration) -> Option<()> {
                 Form::Standalone => redis.links.iter().collect(),
                 Form::Sentinel => vec![&redis.links[master]],
             };
-            links.iter().for_each(|link| link.be_absent(true));
+            for link in &links {
+                link.be_absent(true);
+            }
             sleep(lasts);
             process.start();
-            links.iter().for_each(|link| link.be_absent(false));
+            for link in &links {
+                link.be_absent(false);
+            }
             redis.wait_until_served(master);
         }
         Deed::Freeze => {

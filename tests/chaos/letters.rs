@@ -133,7 +133,9 @@ impl Desk {
 
     fn sign(&self, parts: &[&[u8]]) -> Vec<u8> {
         let mut mac = self.key.clone();
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().to_vec()
     }
 }

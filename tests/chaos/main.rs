@@ -116,8 +116,8 @@ fn run(options: &Options, seed: u64) -> bool {
     };
     let stage = Arc::new(Stage::set(props, &account));
     let load = Duration::from_secs(options.seconds);
-    let faulty = options.faults == Faults::All;
-    let faults = if faulty {
+    let disturbed = options.faults == Faults::All;
+    let faults = if disturbed {
         faults::schedule(seed, options.redis, load, Duration::from_millis(options.gap))
     } else {
         Vec::new()
@@ -137,9 +137,9 @@ fn run(options: &Options, seed: u64) -> bool {
         seed,
         events: options.events,
         load,
-        copies: hundredths(options.copies.unwrap_or(if faulty { 2.0 } else { 20.0 })),
+        copies: hundredths(options.copies.unwrap_or(if disturbed { 2.0 } else { 20.0 })),
         replays: 50,
-        rude: if faulty { 100 } else { 0 },
+        rude: if disturbed { 100 } else { 0 },
         scale: options.scale,
     };
     let balancer = Balancer::new(stage.ports.clone());
@@ -176,8 +176,8 @@ fn run(options: &Options, seed: u64) -> bool {
     let kept = report::print(&verdict, &account, &wounds, begun.elapsed());
     println!("--seed {seed}");
     if let Some(logs) = &options.logs {
-        let faults = struck.iter().map(|struck| format!("{struck:?}"));
-        let told: Vec<_> = faults.chain(verdict.stories).collect();
+        let told = struck.iter().map(|struck| format!("{struck:?}"));
+        let told: Vec<_> = told.chain(verdict.stories).collect();
         std::fs::write(logs.join("story.log"), told.join("\n")).expect("the folder is ours");
     }
     if let Some(stage) = Arc::into_inner(stage)

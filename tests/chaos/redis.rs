@@ -7,7 +7,7 @@ use crate::{
 use std::{
     fs,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -67,14 +67,9 @@ impl Redis {
                 node_ports[node]
             );
             if form == Form::Sentinel {
-                text += &format!(
-                    "replica-announce-ip 127.0.0.1\nreplica-announce-port {}\n",
-                    links[node].port
-                );
-                text += "repl-diskless-sync-delay 0\nmin-replicas-to-write 1\nmin-replicas-max-lag 10\n";
-                if node > 0 {
-                    text += &format!("replicaof 127.0.0.1 {}\n", links[0].port);
-                }
+                text.push_str(&as_one_of_many(links[node].port));
+                let master = format!("replicaof 127.0.0.1 {}\n", links[0].port);
+                text.push_str(if node > 0 { &master } else { "" });
             }
             let mut process = Process::new(
                 &name,
@@ -198,6 +193,13 @@ impl Redis {
     }
 }
 
+fn as_one_of_many(link: u16) -> String {
+    format!(
+        "replica-announce-ip 127.0.0.1\nreplica-announce-port {link}\nrepl-diskless-sync-delay 0\n\
+         min-replicas-to-write 1\nmin-replicas-max-lag 10\n"
+    )
+}
+
 fn until(mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !holds() {
@@ -213,8 +215,9 @@ fn until(mut holds: impl FnMut() -> bool) -> bool {
 fn say(port: u16, command: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-    // The second command ends the connection, and with it the answer.
-    write!(stream, "{command}\r\nQUIT\r\n")?;
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    // It answers, and finds that there is nothing more to come. (A sentinel knows no QUIT.)
+    stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

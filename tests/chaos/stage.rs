@@ -8,6 +8,7 @@ use crate::{
     redis::{Form, Redis},
 };
 use std::{
+    fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -183,7 +184,7 @@ fn configuration([listen, health, admin]: [u16; 3], redis: &str, apps: &[Arc<Lin
     );
     for (name, link) in APPS.iter().zip(apps) {
         let url = format!("http://127.0.0.1:{}/{name}", link.port);
-        text += &format!("  {name}: {{url: \"{url}\", timeout: 1s, connect_wait: 500ms}}\n");
+        writeln!(text, "  {name}: {{url: \"{url}\", timeout: 1s, connect_wait: 500ms}}").expect("memory");
     }
     text
 }
