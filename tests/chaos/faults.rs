@@ -21,6 +21,8 @@ pub enum Target {
     /// A replica: the first or the second of those that are none just now.
     Replica(usize),
     Sentinel(usize),
+    /// The machine that all this runs on, with whatever else runs there: nobody injects that.
+    Machine,
 }
 
 /// What befalls it.
@@ -54,6 +56,8 @@ pub enum Deed {
     ForgetScripts,
     /// Another master, on request.
     FailOver,
+    /// Nobody ran for a while: the machine had other work.
+    Stall,
 }
 
 /// One entry of the schedule.
@@ -93,6 +97,7 @@ impl fmt::Display for Target {
             Self::Redis => "redis",
             Self::Replica(_) => "replica",
             Self::Sentinel(_) => "sentinel",
+            Self::Machine => "machine",
         })
     }
 }
@@ -142,9 +147,9 @@ fn great_fault(dice: &mut Dice, form: Form, at: Duration) -> Fault {
     }
     let (deed, lasts) = match (form, dice.below(12)) {
         (_, 0 | 1) => (Deed::Flush, Duration::ZERO),
-        (_, 2 | 3) => (Deed::Full, dice.millis(200, 700)),
-        (_, 4..7) => (Deed::Freeze, dice.millis(100, 500)),
-        (Form::Standalone, _) => (Deed::Kill, dice.millis(20, 700)),
+        (_, 2 | 3) => (Deed::Full, dice.millis(100, 500)),
+        (_, 4..7) => (Deed::Freeze, dice.millis(20, 400)),
+        (Form::Standalone, _) => (Deed::Kill, dice.millis(20, 400)),
         (Form::Sentinel, 7 | 8) => (Deed::Kill, dice.millis(2_500, 4_000)),
         (Form::Sentinel, 9) => (Deed::Freeze, dice.millis(2_500, 4_000)),
         (Form::Sentinel, _) => (Deed::FailOver, Duration::ZERO),

@@ -55,6 +55,22 @@ pub fn inject(stage: &Arc<Stage>, faults: &[Fault], stop: &AtomicBool) -> Vec<St
     struck
 }
 
+/// Watches, until `stop` is set, for times in which the machine let nobody run: a thread that sleeps wakes up too late.
+pub fn watch_the_machine(stop: &AtomicBool) -> Vec<Struck> {
+    const SLEEP: Duration = Duration::from_millis(5);
+    const LATE: Duration = Duration::from_millis(30);
+    let mut stalls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let (from, begun) = (now(), Instant::now());
+        sleep(SLEEP);
+        if begun.elapsed() > SLEEP + LATE {
+            let (target, deed, to) = (Target::Machine, Deed::Stall, now());
+            stalls.push(Struck { target, deed, from, to });
+        }
+    }
+    stalls
+}
+
 /// When it began and ended; `None` if it did not come to pass.
 fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
     let Fault {
@@ -82,6 +98,7 @@ fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
         Target::AppLink(sidecar, app) => return befall_link(&stage.app_links[sidecar][app], deed, lasts),
         Target::RedisLink(link) => return befall_link(&stage.redis.links[link], deed, lasts),
         Target::Redis => befall_redis(stage, deed, lasts)?,
+        Target::Machine => unreachable!("no schedule does anything to the machine"),
     }
     Some((from, now()))
 }
@@ -128,8 +145,8 @@ fn befall_app(stage: &Stage, number: usize, deed: Deed, lasts: Duration) -> Opti
         }
         Deed::Errors | Deed::Hole | Deed::Slow => {
             let (word, number) = match deed {
-                Deed::Errors => ("errors", 3_000),
-                Deed::Hole => ("hole", 1_000),
+                Deed::Errors => ("errors", 1_000),
+                Deed::Hole => ("hole", 300),
                 _ => ("slow", 80),
             };
             app.tell(&format!("{word} {number}"));

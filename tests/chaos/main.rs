@@ -133,6 +133,11 @@ fn run(options: &Options, seed: u64) -> bool {
         let (stage, stop) = (stage.clone(), stop.clone());
         move || injector::inject(&stage, &faults, &stop)
     });
+    let over = Arc::new(AtomicBool::new(false));
+    let watching = std::thread::spawn({
+        let over = over.clone();
+        move || injector::watch_the_machine(&over)
+    });
     let plan = Plan {
         seed,
         events: options.events,
@@ -149,7 +154,7 @@ fn run(options: &Options, seed: u64) -> bool {
         .expect("a runtime");
     let (calm, calmed) = watch::channel(false);
     let providers = Providers::new(plan, balancer, account.clone(), calmed);
-    let struck = tokio::task::LocalSet::new().block_on(&runtime, async {
+    let mut struck = tokio::task::LocalSet::new().block_on(&runtime, async {
         providers.begin_all(stopped()).await;
         stop.store(begun.elapsed() < load, Ordering::Relaxed);
         while !injecting.is_finished() {
@@ -169,10 +174,12 @@ fn run(options: &Options, seed: u64) -> bool {
         sleep(Duration::from_millis(1_500)).await;
         injecting.join().expect("no fault panics")
     });
+    over.store(true, Ordering::Relaxed);
+    struck.extend(watching.join().expect("a watcher does not panic"));
     let wounds = stage.wounds();
     stage.hear_out();
     let account = account.lock().expect("nobody panics with it");
-    let verdict = verdict::Verdict::of(&account, &struck);
+    let verdict = verdict::Verdict::of(&account, options.redis, &struck);
     let kept = report::print(&verdict, &account, &wounds, begun.elapsed());
     println!("--seed {seed}");
     if let Some(logs) = &options.logs {

@@ -62,10 +62,7 @@ impl Redis {
         let nodes = (0..nodes).map(|node| {
             let name = format!("redis-{node}");
             // Its records survive its own death, not that of the machine.
-            let mut text = format!(
-                "port {}\nsave \"\"\nappendonly yes\nappendfsync everysec\n",
-                node_ports[node]
-            );
+            let mut text = format!("port {}\nsave \"\"\nappendonly yes\nappendfsync no\n", node_ports[node]);
             if form == Form::Sentinel {
                 text.push_str(&as_one_of_many(links[node].port));
                 let master = format!("replicaof 127.0.0.1 {}\n", links[0].port);

@@ -1,6 +1,11 @@
 //! Prints a verdict, and says whether the run kept what hookward promises.
 
-use crate::{account::Account, account::Outcome, stage::APPS, verdict::Verdict};
+use crate::{
+    account::{Account, Outcome},
+    faults::Deed,
+    stage::APPS,
+    verdict::Verdict,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Of the worst, so many are shown.
@@ -11,7 +16,8 @@ pub fn print(verdict: &Verdict, account: &Account, wounds: &[String], took: Dura
     let attempts: u64 = account.outcomes.values().sum();
     let twice: usize = verdict.duplicates.iter().sum();
     let (crashes, hurt) = verdict.crashes();
-    let faults: usize = verdict.faults.values().map(|(count, _)| count).sum();
+    let injected = verdict.faults.iter().filter(|(cause, _)| cause.deed != Deed::Stall);
+    let faults: usize = injected.map(|(_, (count, _))| count).sum();
     println!("\nin {:.1} s", took.as_secs_f64());
     row("events sent", verdict.sent);
     row("attempts", attempts);

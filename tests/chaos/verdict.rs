@@ -4,6 +4,7 @@ use crate::{
     account::{Account, Attempt, Event, Work},
     faults::{Deed, Target},
     injector::Struck,
+    redis::Form,
     stage::APPS,
     wire::Micros,
 };
@@ -48,6 +49,8 @@ const SETTLING: Micros = 1_500_000;
 const BACKLOG: Micros = 300_000;
 /// A sidecar asks Redis again within a second of its answering, and tells it what it missed.
 const RECOVERY: Micros = 1_500_000;
+/// A connection is made anew at once, or at most with the next probe.
+const RECONNECTION: Micros = 600_000;
 
 impl Cause {
     pub fn of(target: Target, deed: Deed) -> Self {
@@ -60,7 +63,7 @@ impl Cause {
 }
 
 impl Verdict {
-    pub fn of(account: &Account, struck: &[Struck]) -> Self {
+    pub fn of(account: &Account, form: Form, struck: &[Struck]) -> Self {
         let mut verdict = Self::default();
         for (number, event) in account
             .events
@@ -69,7 +72,7 @@ impl Verdict {
             .filter(|(_, event)| !event.attempts.is_empty())
         {
             verdict.sent += 1;
-            verdict.judge(number, event, account, struck);
+            verdict.judge(number, event, account, (form, struck));
         }
         let mut attempts: Vec<Attempt> = account.events.iter().flat_map(|event| event.attempts.clone()).collect();
         attempts.sort_by_key(|attempt| attempt.from);
@@ -93,7 +96,7 @@ impl Verdict {
         })
     }
 
-    fn judge(&mut self, number: usize, event: &Event, account: &Account, struck: &[Struck]) {
+    fn judge(&mut self, number: usize, event: &Event, account: &Account, (form, struck): (Form, &[Struck])) {
         let acked = event.acked > 0;
         self.acked += usize::from(acked);
         self.never_acked += usize::from(!acked);
@@ -116,7 +119,7 @@ impl Verdict {
             self.local_without_fault += work.iter().filter(|work| unprovoked(work, struck)).count();
             for pair in work.windows(2) {
                 self.duplicates[app] += 1;
-                match explain(number, app, event, (&pair[0], &pair[1]), account, struck) {
+                match explain(number, app, event, (&pair[0], &pair[1]), account, (form, struck)) {
                     Some(cause) => {
                         self.stories.push(format!(
                             "{} {:?}, {} again: {event:?}",
@@ -135,7 +138,8 @@ impl Verdict {
 
 fn unprovoked(work: &Work, struck: &[Struck]) -> bool {
     let near = |struck: &Struck| overlaps(struck, RECOVERY, work.at - BACKLOG, work.at);
-    work.local && !struck.iter().any(|struck| is_of_redis(struck.target) && near(struck))
+    let fits = |struck: &Struck| is_of_redis(struck.target) || matches!(struck.target, Target::Sidecar(_));
+    work.local && !struck.iter().any(|struck| fits(struck) && near(struck))
 }
 
 /// The fault because of which `again` followed on `work`: the nearest to the app that fits.
@@ -145,7 +149,7 @@ fn explain(
     event: &Event,
     (work, again): (&Work, &Work),
     account: &Account,
-    struck: &[Struck],
+    (form, struck): (Form, &[Struck]),
 ) -> Option<Cause> {
     let this = |(lost_by, _, lost): &&(usize, Micros, u32)| *lost_by == app && *lost as usize == number;
     if account
@@ -160,17 +164,35 @@ fn explain(
     let before = |at: Micros| event.attempts.iter().filter(move |attempt| attempt.from <= at);
     let asked = before(work.at).map(|attempt| attempt.from).min()?;
     let used = |sidecar: usize| before(again.at).any(|attempt| usize::from(attempt.sidecar) == sidecar);
-    let fits = |struck: &&Struck| match struck.target {
+    let local = work.local || again.local;
+    let fits = |struck: &&Struck| match (struck.target, struck.deed) {
+        // No work was done, or it was late but in time: the ledger knows.
+        (_, Deed::Errors | Deed::Hole | Deed::Slow | Deed::ForgetScripts) | (Target::AppLink(..), Deed::Delay) => false,
         // Something between the work and its entry in the ledger.
-        Target::App(befallen) => befallen == app && hit_the_answer(struck, work, again),
-        Target::AppLink(sidecar, befallen) => befallen == app && used(sidecar) && hit_the_answer(struck, work, again),
-        Target::Sidecar(sidecar) => used(sidecar) && hit_the_answer(struck, work, again),
+        (Target::App(befallen), _) => befallen == app && hit_the_answer(struck, work, again),
+        (Target::AppLink(sidecar, befallen), _) => {
+            befallen == app && used(sidecar) && hit_the_answer(struck, work, again)
+        }
+        // Thawed, it finds that Redis has not answered for too long.
+        (Target::Sidecar(sidecar), Deed::Freeze) if local => {
+            used(sidecar) && overlaps(struck, RECONNECTION, asked, again.at)
+        }
+        (Target::Sidecar(sidecar), _) => used(sidecar) && hit_the_answer(struck, work, again),
         // The entry itself, made or asked for.
-        _ => is_of_redis(struck.target) && overlaps(struck, RECOVERY, asked, again.at),
+        (Target::RedisLink(link), deed) => {
+            let grace = if matches!(deed, Deed::Cut | Deed::Swallow) {
+                RECONNECTION
+            } else {
+                RECOVERY
+            };
+            (form == Form::Sentinel || used(link)) && overlaps(struck, grace, asked, again.at)
+        }
+        (Target::Redis | Target::Replica(_) | Target::Sentinel(_), _) => overlaps(struck, RECOVERY, asked, again.at),
+        (Target::Machine, _) => local && overlaps(struck, RECONNECTION, asked, again.at),
     };
     // A ledger that counts the second attempt as a first one did not know of the other: it is Redis that was ill. Else it
     // knew, and the answer to the other was lost on its way.
-    let forgot = again.local || work.local || again.attempt <= work.attempt;
+    let forgot = local || again.attempt <= work.attempt;
     let rank = |struck: &&Struck| {
         (
             is_of_redis(struck.target) == forgot,
