@@ -147,7 +147,7 @@ fn befall_app(stage: &Stage, number: usize, deed: Deed, lasts: Duration) -> Opti
             let (word, number) = match deed {
                 Deed::Errors => ("errors", 1_000),
                 Deed::Hole => ("hole", 300),
-                _ => ("slow", 80),
+                _ => ("slow", 50),
             };
             app.tell(&format!("{word} {number}"));
             sleep(lasts);
@@ -175,7 +175,7 @@ fn befall_link(link: &crate::proxy::Link, deed: Deed, lasts: Duration) -> Option
             link.hold(false);
         }
         Deed::Delay => {
-            link.delay(Duration::from_millis(30));
+            link.delay(Duration::from_millis(20));
             sleep(lasts);
             link.delay(Duration::ZERO);
         }
