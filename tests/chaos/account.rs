@@ -73,6 +73,8 @@ pub struct Account {
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Answers that an app did not give after its work: app, when, event.
     pub lost_answers: Vec<(usize, Micros, u32)>,
+    /// Sabotage: does not hear of every thousandth event's work, as if it had never been done.
+    pub deaf: bool,
     /// What must not happen and is neither a loss nor a duplicate.
     pub strange: Vec<String>,
 }
@@ -131,6 +133,7 @@ impl Account {
         let (kind, at) = (word(), word().parse().unwrap_or(0));
         let event: u32 = word().parse().unwrap_or(u32::MAX);
         match (kind, self.events.get_mut(event as usize)) {
+            ("work", Some(_)) if self.deaf && event % 1_000 == 7 => {}
             ("work", Some(noted)) => {
                 let (attempt, ledger, delivery) = (word(), word(), word());
                 noted.work[app].push(Work {

@@ -71,6 +71,14 @@ pub fn watch_the_machine(stop: &AtomicBool) -> Vec<Struck> {
     stalls
 }
 
+/// Sabotage: Redis forgets everything again and again, and nobody notes it as a fault.
+pub fn flush_all_the_time(stage: &Stage, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let _unheard = stage.redis.say(stage.redis.master(), "FLUSHALL");
+        sleep(Duration::from_millis(2));
+    }
+}
+
 /// When it began and ended; `None` if it did not come to pass.
 fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
     let Fault {

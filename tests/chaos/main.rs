@@ -68,6 +68,9 @@ struct Options {
     /// How much shorter than in reality the pauses between attempts are
     #[arg(long, default_value_t = 4_000)]
     scale: u64,
+    /// Break the run itself, to see that it finds out: it must end with 1
+    #[arg(long, value_enum)]
+    sabotage: Option<Sabotage>,
     /// The sidecar
     #[arg(long, default_value = env!("CARGO_BIN_EXE_hookward"))]
     sidecar: PathBuf,
@@ -80,6 +83,14 @@ struct Options {
 enum Faults {
     All,
     None,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Sabotage {
+    /// The work of some events is not counted: they look lost
+    Loss,
+    /// Redis is flushed all the time, and no fault is noted: what comes twice is not explained
+    Repetition,
 }
 
 /// After the last event and the last fault, how long an acknowledgement may still take.
@@ -114,6 +125,7 @@ fn run(options: &Options, seed: u64) -> bool {
         folder: options.logs.clone().unwrap_or(scratch),
         log_level: if options.logs.is_some() { "info" } else { "warn" },
     };
+    account.lock().expect("nobody panics with it").deaf = options.sabotage == Some(Sabotage::Loss);
     let stage = Arc::new(Stage::set(props, &account));
     let load = Duration::from_secs(options.seconds);
     let disturbed = options.faults == Faults::All;
@@ -137,6 +149,10 @@ fn run(options: &Options, seed: u64) -> bool {
     let watching = std::thread::spawn({
         let over = over.clone();
         move || injector::watch_the_machine(&over)
+    });
+    let sabotaging = (options.sabotage == Some(Sabotage::Repetition)).then(|| {
+        let (stage, over) = (stage.clone(), over.clone());
+        std::thread::spawn(move || injector::flush_all_the_time(&stage, &over))
     });
     let plan = Plan {
         seed,
@@ -176,6 +192,9 @@ fn run(options: &Options, seed: u64) -> bool {
     });
     over.store(true, Ordering::Relaxed);
     struck.extend(watching.join().expect("a watcher does not panic"));
+    if let Some(sabotaging) = sabotaging {
+        sabotaging.join().expect("a saboteur does not panic");
+    }
     let wounds = stage.wounds();
     stage.hear_out();
     let account = account.lock().expect("nobody panics with it");
