@@ -6,7 +6,7 @@
 use crate::{
     dice::Dice,
     letters,
-    wire::{Message, Wire, now},
+    wire::{self, Message, Wire, now},
 };
 use std::{
     cell::RefCell,
@@ -18,7 +18,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::TcpListener;
 
 const DONE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\ndone\n";
 const FAILED: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
@@ -52,7 +51,7 @@ pub fn run(port: u16, seed: u64) {
     });
     let dice = Rc::new(RefCell::new(Dice::new(seed, u64::from(port))));
     let serving = async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("its port is free");
+        let listener = wire::listen(port).expect("its port is free");
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 continue;

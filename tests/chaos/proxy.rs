@@ -1,5 +1,6 @@
 //! Links: TCP proxies that cut, swallow, hold and delay what passes, or refuse connections as an absent server does.
 
+use crate::wire;
 use std::{
     io,
     sync::{
@@ -11,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
@@ -89,9 +90,7 @@ impl Link {
             while state.borrow_and_update().absent {
                 state.changed().await.expect("the link itself holds the sender");
             }
-            let listener = TcpListener::bind(("127.0.0.1", self.port))
-                .await
-                .expect("its port is free");
+            let listener = wire::listen(self.port).expect("its port is free");
             while !state.borrow_and_update().absent {
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((client, _)) = accepted {

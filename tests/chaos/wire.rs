@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 /// A connection, and what was read of it and not used yet.
@@ -88,6 +88,15 @@ impl Message {
             found.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
+}
+
+/// Listens on 127.0.0.1 with room for all that comes while nobody accepts: a connection that found none would be tried
+/// again by the kernel a second later, which no fault of ours explains.
+pub fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    socket.listen(4096)
 }
 
 /// Microseconds since 1970, the same for all processes of a run.
