@@ -55,17 +55,25 @@ pub fn inject(stage: &Arc<Stage>, faults: &[Fault], stop: &AtomicBool) -> Vec<St
     struck
 }
 
-/// Watches, until `stop` is set, for times in which the machine let nobody run: a thread that sleeps wakes up too late.
-pub fn watch_the_machine(stop: &AtomicBool) -> Vec<Struck> {
-    const SLEEP: Duration = Duration::from_millis(5);
+/// Watches, until `stop` is set, for times that nobody injected: the machine let nobody run (a thread that sleeps wakes up
+/// too late), or Redis, asked directly, did not answer.
+pub fn watch_the_machine(stage: &Stage, stop: &AtomicBool) -> Vec<Struck> {
+    const PAUSE: Duration = Duration::from_millis(5);
     const LATE: Duration = Duration::from_millis(30);
+    let (target, deed) = (Target::Machine, Deed::Stall);
     let mut stalls = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let (from, begun) = (now(), Instant::now());
-        sleep(SLEEP);
-        if begun.elapsed() > SLEEP + LATE {
-            let (target, deed, to) = (Target::Machine, Deed::Stall, now());
-            stalls.push(Struck { target, deed, from, to });
+        sleep(PAUSE);
+        // The first node is the only one, or the master of most of the time.
+        let _away = stage.redis.say(0, "PING");
+        if begun.elapsed() > PAUSE + LATE {
+            stalls.push(Struck {
+                target,
+                deed,
+                from,
+                to: now(),
+            });
         }
     }
     stalls
@@ -77,6 +85,14 @@ pub fn flush_all_the_time(stage: &Stage, stop: &AtomicBool) {
         let _unheard = stage.redis.say(stage.redis.master(), "FLUSHALL");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Without those that are what was injected: a Redis that is killed or frozen does not answer either.
+pub fn unprovoked(stalls: Vec<Struck>, injected: &[Struck]) -> Vec<Struck> {
+    let meets = |stall: &Struck, fault: &Struck| fault.from <= stall.to && stall.from <= fault.to + 1_000_000;
+    let of_redis = |fault: &&Struck| matches!(fault.target, Target::Redis | Target::Replica(_));
+    let is_own = |stall: &Struck| !injected.iter().filter(of_redis).any(|fault| meets(stall, fault));
+    stalls.into_iter().filter(is_own).collect()
 }
 
 /// When it began and ended; `None` if it did not come to pass.
@@ -105,7 +121,7 @@ fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
         Target::App(app) => return befall_app(stage, app, deed, lasts),
         Target::AppLink(sidecar, app) => return befall_link(&stage.app_links[sidecar][app], deed, lasts),
         Target::RedisLink(link) => return befall_link(&stage.redis.links[link], deed, lasts),
-        Target::Redis => befall_redis(stage, deed, lasts)?,
+        Target::Redis => from = befall_redis(stage, deed, lasts)?,
         Target::Machine => unreachable!("no schedule does anything to the machine"),
     }
     Some((from, now()))
@@ -192,10 +208,12 @@ fn befall_link(link: &crate::proxy::Link, deed: Deed, lasts: Duration) -> Option
     Some((from, now()))
 }
 
-fn befall_redis(stage: &Stage, deed: Deed, lasts: Duration) -> Option<()> {
+/// Gives when it began.
+fn befall_redis(stage: &Stage, deed: Deed, lasts: Duration) -> Option<Micros> {
     let redis = &stage.redis;
     let master = redis.master();
     let mut process = redis.nodes[master].lock().expect("no panic");
+    let from = now();
     match deed {
         Deed::Kill => {
             process.kill();
@@ -235,5 +253,5 @@ fn befall_redis(stage: &Stage, deed: Deed, lasts: Duration) -> Option<()> {
         }
         other => unreachable!("no schedule does {other:?} to Redis"),
     }
-    Some(())
+    Some(from)
 }

@@ -118,7 +118,9 @@ fn run(options: &Options, seed: u64) -> bool {
     let begun = Instant::now();
     let account = Arc::new(Mutex::new(Account::new(options.events)));
     let scratch = std::env::temp_dir().join(format!("hookward-chaos-{}", std::process::id()));
+    let disturbed = options.faults == Faults::All;
     let props = Props {
+        lasting: disturbed,
         sidecar: &options.sidecar,
         form: options.redis,
         seed,
@@ -128,7 +130,6 @@ fn run(options: &Options, seed: u64) -> bool {
     account.lock().expect("nobody panics with it").deaf = options.sabotage == Some(Sabotage::Loss);
     let stage = Arc::new(Stage::set(props, &account));
     let load = Duration::from_secs(options.seconds);
-    let disturbed = options.faults == Faults::All;
     let faults = if disturbed {
         faults::schedule(seed, options.redis, load, Duration::from_millis(options.gap))
     } else {
@@ -147,8 +148,8 @@ fn run(options: &Options, seed: u64) -> bool {
     });
     let over = Arc::new(AtomicBool::new(false));
     let watching = std::thread::spawn({
-        let over = over.clone();
-        move || injector::watch_the_machine(&over)
+        let (stage, over) = (stage.clone(), over.clone());
+        move || injector::watch_the_machine(&stage, &over)
     });
     let sabotaging = (options.sabotage == Some(Sabotage::Repetition)).then(|| {
         let (stage, over) = (stage.clone(), over.clone());
@@ -191,7 +192,8 @@ fn run(options: &Options, seed: u64) -> bool {
         injecting.join().expect("no fault panics")
     });
     over.store(true, Ordering::Relaxed);
-    struck.extend(watching.join().expect("a watcher does not panic"));
+    let stalls = watching.join().expect("a watcher does not panic");
+    struck.extend(injector::unprovoked(stalls, &struck));
     if let Some(sabotaging) = sabotaging {
         sabotaging.join().expect("a saboteur does not panic");
     }

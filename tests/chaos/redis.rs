@@ -37,7 +37,7 @@ const NAME: &str = "chaos";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Redis {
-    pub fn start(form: Form, sidecars: usize, folder: &Path, ports: &mut Ports) -> Self {
+    pub fn start((form, lasting): (Form, bool), sidecars: usize, folder: &Path, ports: &mut Ports) -> Self {
         let nodes = if form == Form::Sentinel { 3 } else { 1 };
         let sentinels = if form == Form::Sentinel { 3 } else { 0 };
         let node_ports: Vec<u16> = (0..nodes).map(|_| ports.take()).collect();
@@ -62,7 +62,11 @@ impl Redis {
         let nodes = (0..nodes).map(|node| {
             let name = format!("redis-{node}");
             // Its records survive its own death, not that of the machine.
-            let mut text = format!("port {}\nsave \"\"\nappendonly yes\nappendfsync no\n", node_ports[node]);
+            let append = if lasting { "yes" } else { "no" };
+            let mut text = format!(
+                "port {}\nsave \"\"\nappendonly {append}\nappendfsync no\n",
+                node_ports[node]
+            );
             if form == Form::Sentinel {
                 text.push_str(&as_one_of_many(links[node].port));
                 let master = format!("replicaof 127.0.0.1 {}\n", links[0].port);

@@ -46,6 +46,8 @@ pub struct App {
 pub struct Props<'a> {
     pub sidecar: &'a Path,
     pub form: Form,
+    /// Redis writes to disk what it must know after its death.
+    pub lasting: bool,
     pub seed: u64,
     pub folder: PathBuf,
     pub log_level: &'a str,
@@ -55,7 +57,7 @@ impl Stage {
     pub fn set(props: Props<'_>, account: &Arc<Mutex<Account>>) -> Self {
         let (mut ports, folder) = (Ports::new(), props.folder);
         fs::create_dir_all(&folder).expect("a folder for the run can be made");
-        let redis = Redis::start(props.form, SIDECARS, &folder, &mut ports);
+        let redis = Redis::start((props.form, props.lasting), SIDECARS, &folder, &mut ports);
         let this = std::env::current_exe().expect("a program has a path");
         let apps: Vec<App> = (0..APPS.len())
             .map(|number| {
