@@ -100,11 +100,11 @@ fn carry_out(stage: &Stage, fault: Fault) -> Option<(Micros, Micros)> {
     let Fault {
         target, deed, lasts, ..
     } = fault;
-    let mut from = now();
+    let from;
     match target {
         Target::Sidecar(sidecar) => {
             let mut process = stage.sidecars[sidecar].lock().expect("no panic");
-            from = now();
+            let from = now();
             return Some((from, strike(&mut process, deed, lasts)));
         }
         Target::Sentinel(sentinel) => {
