@@ -25,8 +25,9 @@ pub use script::{Arg, Script};
 pub use target::{Access, Login, Place, Server, Target, TargetError};
 
 use door::Door;
+use futures_util::poll;
 use path::{Path, Way};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,8 @@ pub enum Repeat {
 
 /// `MOVED` and `ASK` are followed so often in one call; a Cluster that is being rebuilt may send us round.
 const HOPS: u32 = 5;
+/// The reactor looks at the sockets after the first, whoever reads the answer is done after the second.
+const TURNS: usize = 2;
 
 /// One worker's access to Redis. Connects when it is first needed, so Redis may come later than the sidecar. Clones share
 /// the connections; they belong to the runtime of the first call.
@@ -259,6 +262,58 @@ fn in_redis_words(error: &redis::RedisError) -> String {
     }
 }
 
+/// A process that did not run for a while (a CPU quota, a node that was suspended) finds its time over and the answer in the
+/// socket, unread: before Redis is taken for dead, whoever reads it has a turn.
 async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, call).await.ok()
+    let mut call = pin!(call);
+    if let Ok(answer) = tokio::time::timeout(limit, call.as_mut()).await {
+        return Some(answer);
+    }
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+        if let Poll::Ready(answer) = poll!(call.as_mut()) {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use tokio::io::AsyncReadExt;
+    use tokio_util::task::TaskTracker;
+
+    /// The answer is there in time; it is this process that was not.
+    #[tokio::test]
+    async fn an_answer_that_lay_in_the_socket_is_not_taken_for_silence() {
+        for _ in 0..20 {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("bound");
+            let mut socket = tokio::net::TcpStream::connect(address).await.expect("a connection");
+            let (mut server, _) = listener.accept().expect("it came");
+            let (told, answer) = tokio::sync::oneshot::channel();
+            let reader = TaskTracker::new();
+            reader.spawn(async move {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).await.expect("the answer");
+                let _gone = told.send(byte[0]);
+            });
+            let call = async {
+                tokio::task::yield_now().await;
+                server.write_all(b"!").expect("sent");
+                // Nothing of this process runs until the time is over.
+                std::thread::sleep(Duration::from_millis(30));
+                answer.await.ok()
+            };
+            assert_eq!(within(Duration::from_millis(20), call).await, Some(Some(b'!')));
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_silence() {
+        let never = std::future::pending::<()>();
+        assert_eq!(within(Duration::from_millis(1), never).await, None);
+    }
 }

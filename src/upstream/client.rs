@@ -2,6 +2,7 @@
 
 use super::{DeliveryError, DestinationSpec, Reply, connect::Connector, pool::Pool, reply};
 use crate::event::{Clock, Frames, body::FramesBody};
+use futures_util::poll;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::{
     body::Incoming,
@@ -11,6 +12,7 @@ use std::{
     error::Error,
     pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 use tokio::time::Sleep;
@@ -20,6 +22,8 @@ pub use super::pool::PoolSpec;
 
 /// A connection that was idle for this long may have been closed by the app in this very moment.
 const DOZED: Duration = Duration::from_millis(500);
+/// The reactor looks at the sockets after the first, whoever reads the answer is done after the second.
+const TURNS: usize = 2;
 
 /// A request as a destination gets it ([`super::compose`] makes it).
 pub struct OutboundRequest {
@@ -128,11 +132,21 @@ impl Outbound {
         deadline: Pin<&mut Sleep>,
         time: Duration,
     ) -> Result<Sent, DeliveryError> {
+        let mut sending = pin!(sender.try_send_request(request));
         tokio::select! {
             biased;
-            sent = sender.try_send_request(request) => Ok(sent),
-            () = deadline => Err(timeout(to, time)),
+            sent = &mut sending => return Ok(sent),
+            () = deadline => {}
         }
+        // A process that did not run for a while finds the time over and the answer in the socket, unread: before the
+        // destination is blamed, whoever reads it has a turn.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+            if let Poll::Ready(sent) = poll!(sending.as_mut()) {
+                return Ok(sent);
+            }
+        }
+        Err(timeout(to, time))
     }
 
     async fn answer(
