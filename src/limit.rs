@@ -7,10 +7,13 @@ mod budget;
 mod cells;
 mod gcra;
 pub mod handshakes;
+mod lease;
 pub mod limited;
 pub mod penalty;
 mod prefix;
+mod rate_limit;
 pub mod repeats;
+mod shared;
 pub mod source;
 mod table;
 
@@ -18,7 +21,9 @@ pub use budget::{Budget, Share};
 pub use handshakes::Handshakes;
 pub use limited::Limited;
 pub use penalty::Penalties;
+pub use rate_limit::RateLimit;
 pub use repeats::{Repeat, Repeats};
+pub use shared::Lender;
 pub use source::{LimitKey, SourceLimiter};
 
 use std::time::Duration;
@@ -51,7 +56,7 @@ pub enum Scope {
     /// In each replica by itself.
     #[default]
     Replica,
-    /// In Redis.
+    /// In Redis, over all replicas; in each replica by itself while Redis does not answer.
     Shared,
 }
 

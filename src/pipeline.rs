@@ -19,7 +19,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Handshakes, Penalties, Repeats},
+    limit::{Budget, Handshakes, Lender, Penalties, Repeats},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -96,6 +96,8 @@ pub struct Worker {
     pub outbound: Outbound,
     /// Its ledger.
     pub replay: Replay,
+    /// Its way to the rate limits that all replicas share; `None` without Redis.
+    pub lender: Option<Lender>,
     /// Deliveries that go on without their sender; awaited before the runtime ends.
     pub deliveries: TaskTracker,
 }
@@ -214,7 +216,7 @@ async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail)
         Ok(claimed) => claimed,
         Err(ending) => return ending,
     };
-    match spend::spend(&worker.shared, claimed, trail).await {
+    match spend::spend(worker, claimed, trail).await {
         Ok(cleared) => deliver::deliver(worker, cleared, trail).await,
         Err(ending) => ending,
     }

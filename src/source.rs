@@ -18,7 +18,7 @@ pub use trail::{Observers, Trail};
 
 use crate::{
     event::{EventName, Glob, ProviderName, SourceName, Timestamp},
-    limit::SourceLimiter,
+    limit::RateLimit,
     provider::{JsonPointer, Keys, Provider},
     replay::{OnOutage, ReplayPolicy, SourceTag},
     telemetry::SourceMeters,
@@ -55,7 +55,7 @@ pub struct Source {
     /// Its replay ledger; `None`: off.
     pub replay: Option<ReplayPolicy>,
     /// Its rate limit; `None`: off.
-    pub limiter: Option<Arc<SourceLimiter>>,
+    pub limiter: Option<Arc<RateLimit>>,
     /// Where the value that its rate limit counts by stands in the body (`per: {json: …}`).
     pub limit_pointer: Option<JsonPointer>,
     /// What happens while Redis is out.

@@ -3,7 +3,7 @@
 use crate::{
     config::{Settings, settings::SourceSettings},
     event::{Clock, ProviderName, Timestamp},
-    limit::{Per, SourceLimiter},
+    limit::{Per, RateLimit},
     pipeline::Live,
     provider::{JsonPointer, KeyText, Provider},
     replay::SourceTag,
@@ -68,7 +68,7 @@ fn source(
     configured: &SourceSettings,
     namespace: &str,
     metrics: &Metrics,
-    kept: Option<&Arc<SourceLimiter>>,
+    kept: Option<&Arc<RateLimit>>,
 ) -> Result<Source, String> {
     // Both were proven by the configuration; a failure here is a bug there, and no reason to crash a running sidecar.
     let broken = |problems: Vec<crate::provider::Problem>| {
@@ -90,7 +90,7 @@ fn source(
     };
     let limiter = configured.rate_limit.as_ref().map(|spec| match kept {
         Some(limiter) if limiter.spec() == spec => limiter.clone(),
-        _ => Arc::new(SourceLimiter::new(spec, clock.clone())),
+        _ => Arc::new(RateLimit::new(spec, namespace, &configured.name, clock.clone())),
     });
     Ok(Source {
         name: configured.name.clone(),

@@ -2,6 +2,7 @@
 
 use super::{Core, edge::Edge};
 use crate::{
+    limit::Lender,
     pipeline::{Pipeline, Worker},
     server::{self, Listener, Timeouts},
     upstream::{Outbound, PoolSpec},
@@ -29,6 +30,10 @@ async fn serve(listener: Listener, core: Arc<Core>) -> io::Result<usize> {
         shared: core.shared.clone(),
         outbound: outbound.clone(),
         replay: core.replays.worker(),
+        lender: core
+            .replays
+            .store()
+            .map(|store| Lender::new(store.with_own_connection())),
         deliveries: deliveries.clone(),
     });
     let timeouts = Timeouts {

@@ -2,12 +2,12 @@
 //! gives the claim back when it says no. Retries and repetitions have the budget of repetitions.
 
 use super::{
-    Shared,
+    Worker,
     choose::Chosen,
     claim::{Claimed, Hold, Landing},
 };
 use crate::{
-    limit::{LimitKey, Limited, Per, SourceLimiter},
+    limit::{LimitKey, Limited, Per, RateLimit},
     source::{Ending, Outcome, Trail},
 };
 use http::StatusCode;
@@ -15,14 +15,14 @@ use http::StatusCode;
 /// A delivery that is claimed and within its limits.
 pub(super) struct Cleared(pub Claimed);
 
-pub(super) async fn spend(shared: &Shared, claimed: Claimed, trail: &Trail) -> Result<Cleared, Ending> {
+pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> Result<Cleared, Ending> {
     let Some(limiter) = claimed.chosen.authentic.source.limiter.clone() else {
         return Ok(Cleared(claimed));
     };
-    if is_known(shared, &limiter, &claimed, trail) {
+    if is_known(worker, &limiter, &claimed, trail) {
         return Ok(Cleared(claimed));
     }
-    let Err(over) = check(&limiter, &claimed.chosen, shared.under_pressure()) else {
+    let Err(over) = check(worker, &limiter, &claimed.chosen).await else {
         return Ok(Cleared(claimed));
     };
     let mut ending = Ending::limited(Outcome::RateLimited, "over the source's rate limit", &over);
@@ -41,34 +41,43 @@ pub(super) async fn spend(shared: &Shared, claimed: Claimed, trail: &Trail) -> R
 /// Has the ledger seen this delivery before, so that it spends nothing of the source's limit? A retry that comes faster
 /// than the budget of repetitions allows is no longer told from a new delivery: one captured request of a delivery that
 /// keeps failing must not become a flood.
-fn is_known(shared: &Shared, limiter: &SourceLimiter, claimed: &Claimed, trail: &Trail) -> bool {
+fn is_known(worker: &Worker, limiter: &RateLimit, claimed: &Claimed, trail: &Trail) -> bool {
     let authentic = &claimed.chosen.authentic;
     match &claimed.hold {
         // Spent where the ledger said `done`.
         Hold::Unguarded { mark, .. } => mark.is_some(),
         Hold::Claim(claim) if claim.attempt() > 1 => {
             let (key, source) = (&authentic.identity.key, &authentic.source.name);
-            let spent = shared.repeats.spend(key, source, Some(limiter.spec()), trail.arrived);
+            let spent = worker
+                .shared
+                .repeats
+                .spend(key, source, Some(limiter.spec()), trail.arrived);
             spent.is_ok()
         }
         Hold::Claim(_) => false,
     }
 }
 
-fn check(limiter: &SourceLimiter, chosen: &Chosen, pressure: bool) -> Result<(), Limited> {
+async fn check(worker: &Worker, limiter: &RateLimit, chosen: &Chosen) -> Result<(), Limited> {
     let authentic = &chosen.authentic;
+    let (lender, pressure) = (worker.lender.as_ref(), worker.shared.under_pressure());
     match &limiter.spec().per {
-        Per::Source => limiter.check(LimitKey::Source, pressure),
-        Per::Client => limiter.check(LimitKey::Client(authentic.client.ip), pressure),
+        Per::Source => limiter.check(lender, LimitKey::Source, pressure).await,
+        Per::Client => {
+            let key = LimitKey::Client(authentic.client.ip);
+            limiter.check(lender, key, pressure).await
+        }
         Per::Header(name) => {
             let value = authentic.head.headers.get(name);
-            limiter.check(LimitKey::Value(value.map(http::HeaderValue::as_bytes)), pressure)
+            let key = LimitKey::Value(value.map(http::HeaderValue::as_bytes));
+            limiter.check(lender, key, pressure).await
         }
         Per::Json(_) => {
             let body = authentic.body.joined();
             let pointer = authentic.source.limit_pointer.as_ref();
             let value = pointer.and_then(|pointer| pointer.text(&body));
-            limiter.check(LimitKey::Value(value.as_deref().map(str::as_bytes)), pressure)
+            let key = LimitKey::Value(value.as_deref().map(str::as_bytes));
+            limiter.check(lender, key, pressure).await
         }
     }
 }

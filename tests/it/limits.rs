@@ -1,5 +1,6 @@
 //! What a source may send, how long it is remembered, and what happens where a ledger is small, off or without a secret.
 
+use super::redis::RedisServer;
 use super::support::{
     App, Request, Script, Sidecar,
     sidecar::NOW,
@@ -320,4 +321,65 @@ destinations:
         open.send_replace(true);
         assert_eq!(held.join().expect("no panic").outcome(), "delivered");
     });
+}
+
+#[test]
+fn a_shared_rate_is_kept_by_two_sidecars_together_and_by_each_alone_while_redis_is_away() {
+    let (app, mut redis) = (App::start(), RedisServer::start());
+    let yaml = format!(
+        "upstream: {}
+redis: {{url: \"{}\", namespace: test, timeout: 2s}}
+sources:
+  github:
+    provider: github
+    path: /github
+    secrets: [{{env: SECRET}}]
+    rate_limit: {{rate: 2/h, burst: 6, scope: shared}}
+",
+        app.url(),
+        redis.url()
+    );
+    let pair = [Sidecar::start(&yaml), Sidecar::start(&yaml)];
+    let forged = push(9).replace("X-Hub-Signature-256", format!("sha256={}", "0".repeat(64)));
+    let mut delivered = Vec::new();
+    let words: Vec<String> = (0..9)
+        .map(|n| {
+            // Neither forgeries nor copies spend anything, wherever they land.
+            assert_eq!(pair[n % 2].send(&forged).outcome(), "unverified");
+            if let Some(known) = delivered.last() {
+                assert_eq!(pair[(n + 1) % 2].send(&push(*known)).outcome(), "duplicate");
+            }
+            let word = pair[n % 2].send(&push(n)).outcome().to_owned();
+            if word == "delivered" {
+                delivered.push(n);
+            }
+            word
+        })
+        .collect();
+    assert_eq!(words[..6], ["delivered"; 6]);
+    assert_eq!(words[6..], ["rate_limited"; 3]);
+    let over = pair[1].send(&push(7));
+    let wait: u64 = over.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((over.status, wait > 1700 && wait <= 1800) == (429, true), "{wait}");
+    assert_eq!(
+        over.header("ratelimit"),
+        Some(format!("\"source\";r=0;t={wait}").as_str())
+    );
+    assert_eq!(over.header("ratelimit-policy"), Some("\"source\";q=6;w=10800"));
+    redis.kill();
+    // Each has spent three of its own six.
+    let alone = outcomes(&pair[0], (20..28).map(push));
+    assert_eq!(alone.iter().filter(|word| *word == "delivered").count(), 3, "{alone:?}");
+    redis.restart();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while pair[0].metric("hookward_ledger_up") < 1.0 || pair[1].metric("hookward_ledger_up") < 1.0 {
+        assert!(std::time::Instant::now() < deadline, "Redis is not found again");
+        std::thread::yield_now();
+    }
+    // The new Redis is empty, and so is nobody's bucket but the local ones.
+    let mut together = 0;
+    for n in 40..60 {
+        together += usize::from(pair[n % 2].send(&push(n)).outcome() == "delivered");
+    }
+    assert_eq!(together, 6);
 }

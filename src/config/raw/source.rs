@@ -226,7 +226,7 @@ pub(in crate::config) struct RateLimitLong {
     /// How many at once. Default: with a rate of its own that rate's count, else 1000.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub burst: Option<u32>,
-    /// Where it is counted. `shared` is not supported yet.
+    /// Where it is counted: in each replica by itself, or by all of them together in Redis. Default `replica`.
     pub scope: Option<ScopeWord>,
     /// What the sender gets. Default 429.
     #[schemars(extend("enum" = [429, 503]))]

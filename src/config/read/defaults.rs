@@ -149,12 +149,11 @@ impl Reader<'_> {
         if let Some(status) = long.status {
             spec.unavailable_status = status == 503;
         }
-        if let Some(ScopeWord::Shared) = long.scope {
-            self.problems.error(
-                spot.at("scope").value(),
-                Fault::new("`scope: shared` is not supported yet")
-                    .hint("use `scope: replica`: each replica counts by itself"),
-            );
+        if let Some(scope) = long.scope {
+            spec.scope = match scope {
+                ScopeWord::Replica => Scope::Replica,
+                ScopeWord::Shared => Scope::Shared,
+            };
         }
         if let Some(per) = long.per.as_ref().and_then(|per| self.per(per, spot.at("per"))) {
             spec.per = per;

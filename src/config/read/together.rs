@@ -24,6 +24,7 @@ impl Reader<'_> {
         self.no_loop(root, listen, destinations);
         self.own_secrets(sources);
         self.bodies_fit(limits, sources);
+        self.shared_limits_have_redis(root);
         self.unused(root, destinations, sources);
     }
 
@@ -143,6 +144,25 @@ impl Reader<'_> {
                 ))
                 .hint("raise `limits.buffered_bytes` (or the memory limit), or lower `max_body`"),
             );
+        }
+    }
+
+    /// A limit that all replicas keep together is kept in Redis.
+    fn shared_limits_have_redis(&self, root: Spot<'_>) {
+        if root.has("redis") {
+            return;
+        }
+        let sources = root.at("sources");
+        let sources = sources.keys().into_iter().map(|(name, _)| sources.at(name));
+        for holder in std::iter::once(root.at("defaults")).chain(sources) {
+            let scope = holder.at("rate_limit").at("scope");
+            if let Some(span) = scope.find_scalar(&|word| word == "shared") {
+                self.problems.warn(
+                    span,
+                    Fault::new("`scope: shared` does nothing without `redis`: each replica counts by itself")
+                        .hint("add `redis`, or take it out"),
+                );
+            }
         }
     }
 
