@@ -7,6 +7,8 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+#[path = "support/sidecar.rs"]
+mod sidecar;
 
 use hookward::{
     event::{Clock, SourceName, SystemClock},
@@ -33,13 +35,8 @@ struct Replica {
 impl Replica {
     fn on(server: &RedisServer, spec: &LimitSpec, timeout: Duration) -> Self {
         let target = Target {
-            host: "127.0.0.1".to_owned(),
-            port: server.port(),
-            database: 0,
-            username: None,
-            password: None,
             timeout,
-            in_flight: 1024,
+            ..sidecar::target(server.port())
         };
         let breaker = Arc::new(Breaker::new());
         let store = Store::new(&target, breaker.clone()).expect("a target");

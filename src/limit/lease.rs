@@ -15,6 +15,8 @@ const AHEAD: Duration = Duration::from_millis(100);
 const PART: u32 = 16;
 /// While the bucket is empty Redis is asked this often, however fast it refills: what comes back meanwhile stays in it.
 const PAUSE: Duration = Duration::from_millis(5);
+/// For so long its word that the bucket is empty is believed; a Redis that was replaced meanwhile may know better.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// What a bucket of this rate allows its leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(super) struct Lease {
     until: Monotonic,
     /// Redis has none before.
     none_before: Monotonic,
+    /// It is asked all the same from here on.
+    believed_until: Monotonic,
     /// Somebody asks for `next` already; for no longer than this, because who asks may be gone.
     asked_until: Monotonic,
 }
@@ -72,12 +76,12 @@ impl Lease {
             self.left -= 1;
             self.used = self.used.saturating_add(1);
             let is_low = self.left <= self.next / 2 && self.next > 1;
-            if !is_low || now < self.asked_until || now < self.none_before {
+            if !is_low || now < self.asked_until || self.is_empty(now) {
                 return Step::Spent;
             }
             return Step::SpentAndAsk(self.ask(now, self.next.saturating_mul(2).min(terms.most)));
         }
-        if now < self.none_before {
+        if self.is_empty(now) {
             return Step::Wait(self.none_before.since(now));
         }
         if now < self.asked_until {
@@ -90,6 +94,10 @@ impl Lease {
             (false, _) => self.used.min(self.next),
         };
         Step::Ask(self.ask(now, next))
+    }
+
+    fn is_empty(&self, now: Monotonic) -> bool {
+        now < self.none_before && now < self.believed_until
     }
 
     fn ask(&mut self, now: Monotonic, next: u32) -> u32 {
@@ -112,6 +120,7 @@ impl Lease {
         self.asked_until = Monotonic::default();
         if !grant.wait.is_zero() {
             self.none_before = asked.plus(grant.wait.max(terms.pause));
+            self.believed_until = asked.plus(BELIEVED);
         }
     }
 
@@ -130,7 +139,7 @@ impl Lease {
     pub(super) fn ends(&self, now: Monotonic) -> Monotonic {
         // How much was needed is remembered a little longer than the cells themselves.
         self.until
-            .max(self.none_before)
+            .max(self.believed_until)
             .max(self.asked_until)
             .max(now)
             .plus(LIFE.saturating_mul(4))

@@ -89,6 +89,10 @@ impl SharedBuckets {
 
     /// Takes a cell; `None` if Redis would have to say whether there is one, and does not.
     pub(super) async fn check(self: &Arc<Self>, lender: &Lender, key: LimitKey<'_>) -> Option<Result<(), Limited>> {
+        if !lender.store.breaker().is_closed() {
+            // What Redis said last does not count any more.
+            return None;
+        }
         let (named, site) = match (&self.per, key) {
             (Per::Source, _) | (_, LimitKey::Source) => (Named::Source, None),
             (_, LimitKey::Value(value)) => (Named::Value(value), None),

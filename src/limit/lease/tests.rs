@@ -91,6 +91,18 @@ fn an_empty_bucket_is_not_asked_again_before_it_has_a_cell() {
 }
 
 #[test]
+fn that_a_slow_bucket_is_empty_is_believed_for_a_second() {
+    let mut lease = Lease::default();
+    assert_eq!(lease.take(at(1000), TERMS), Step::Ask(1));
+    lease.granted(grant(0, 3_600_000), 1, at(1000), TERMS);
+    assert_eq!(
+        lease.take(at(1999), TERMS),
+        Step::Wait(Duration::from_millis(3_599_001))
+    );
+    assert_eq!(lease.take(at(2000), TERMS), Step::Ask(1));
+}
+
+#[test]
 fn a_cell_that_was_given_back_is_spent_first() {
     let mut lease = Lease::default();
     assert_eq!(lease.take(at(1000), TERMS), Step::Ask(1));
