@@ -13,6 +13,7 @@ pub mod penalty;
 mod prefix;
 mod rate_limit;
 pub mod repeats;
+mod room;
 mod shared;
 pub mod source;
 mod table;
@@ -23,6 +24,7 @@ pub use limited::Limited;
 pub use penalty::Penalties;
 pub use rate_limit::RateLimit;
 pub use repeats::{Repeat, Repeats};
+pub use room::{Crowded, Room, Rooms, SourceBytes};
 pub use shared::Lender;
 pub use source::{LimitKey, SourceLimiter};
 

@@ -19,7 +19,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Handshakes, Lender, Penalties, Repeats},
+    limit::{Budget, Handshakes, Lender, Penalties, Repeats, Rooms},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -65,7 +65,7 @@ pub struct Shared {
     /// Requests between gate and answer.
     pub in_flight: Budget,
     /// Bytes of bodies in memory.
-    pub buffered: Budget,
+    pub buffered: Rooms,
     /// The grace is over: what is not answered yet is told to come again.
     pub cut: CancellationToken,
     /// SIGTERM has come: a destination that refuses is 503, so that the sender tries another pod.

@@ -18,7 +18,7 @@ pub use trail::{Observers, Trail};
 
 use crate::{
     event::{EventName, Glob, ProviderName, SourceName, Timestamp},
-    limit::RateLimit,
+    limit::{RateLimit, SourceBytes},
     provider::{JsonPointer, Keys, Provider},
     replay::{OnOutage, ReplayPolicy, SourceTag},
     telemetry::SourceMeters,
@@ -50,6 +50,8 @@ pub struct Source {
     pub events: Vec<Glob>,
     /// Where its deliveries go, in the order of the file.
     pub routes: Vec<Route>,
+    /// Bytes of its bodies in memory.
+    pub bytes: SourceBytes,
     /// The longest body, bytes.
     pub max_body: u64,
     /// Its replay ledger; `None`: off.

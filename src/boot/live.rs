@@ -3,7 +3,7 @@
 use crate::{
     config::{Settings, settings::SourceSettings},
     event::{Clock, ProviderName, Timestamp},
-    limit::{Per, RateLimit},
+    limit::{Per, RateLimit, SourceBytes},
     pipeline::Live,
     provider::{JsonPointer, KeyText, Provider},
     replay::SourceTag,
@@ -23,7 +23,7 @@ pub(super) fn live(
     previous: Option<&Live>,
 ) -> Result<Live, String> {
     let mut routes = Routes::default();
-    let (mut limiters, mut destinations) = (HashMap::new(), HashMap::new());
+    let (mut limiters, mut bytes, mut destinations) = (HashMap::new(), HashMap::new(), HashMap::new());
     for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
         for route in &source.routes {
             destinations.insert(route.destination.name.clone(), route.destination.clone());
@@ -31,6 +31,7 @@ pub(super) fn live(
         if let Some(limiter) = &source.limiter {
             limiters.insert(source.name.clone(), limiter.clone());
         }
+        bytes.insert(source.name.clone(), source.bytes.clone());
     }
     let namespace = settings
         .redis
@@ -46,6 +47,10 @@ pub(super) fn live(
                 Some(known) if *known == route.destination => route.destination = known.clone(),
                 _ => {}
             }
+        }
+        // Bodies that began before a reload are still there.
+        if let Some(held) = bytes.get(&source.name) {
+            source.bytes = held.clone();
         }
         let source = Arc::new(source);
         for rule in &configured.paths {
@@ -107,6 +112,7 @@ fn source(
         allow_from: configured.allow_from.clone(),
         events: configured.events.clone(),
         routes: configured.to.clone(),
+        bytes: SourceBytes::default(),
         max_body: configured.max_body,
         replay: configured.replay,
         limit_pointer,

@@ -117,6 +117,11 @@ impl Penalties {
         }
     }
 
+    /// Did this client verify for this source within 24 h?
+    pub fn knows(&self, client: IpAddr, source: &SourceName, now: Monotonic) -> bool {
+        self.is_pardoned(Prefix::of(client), source, now)
+    }
+
     fn is_pardoned(&self, prefix: Prefix, source: &SourceName, now: Monotonic) -> bool {
         let pardons = &self.tables.pardons;
         matches!(pardons.look(pardons.tag((source, prefix)), now), Found::Held(..))

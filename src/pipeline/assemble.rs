@@ -5,7 +5,7 @@ mod pace;
 use super::{Live, Shared, admit::Admitted};
 use crate::{
     event::{Client, Frames},
-    limit::Share,
+    limit::{Crowded, Room, Share},
     provider::Verifier,
     source::{Ending, Outcome, Source, Trail},
 };
@@ -30,7 +30,7 @@ pub(super) struct Assembled {
 /// What a request holds of the process's budgets: a place until it is answered, room for as long as its body is needed.
 pub(super) struct Held {
     in_flight: Option<Share>,
-    buffered: Option<Share>,
+    buffered: Option<Room>,
 }
 
 impl Held {
@@ -38,6 +38,13 @@ impl Held {
     /// one must not take the places of others.
     pub(super) fn place(&mut self) -> Option<Share> {
         self.in_flight.take()
+    }
+
+    /// The body was verified.
+    pub(super) fn proven(&mut self) {
+        if let Some(room) = &mut self.buffered {
+            room.proven();
+        }
     }
 
     /// The body is not needed any more and was dropped: its room is for others.
@@ -56,13 +63,12 @@ pub(super) async fn assemble<B>(
 where
     B: Body<Data = Bytes>,
 {
-    let Some(mut buffered) = shared.buffered.take(0) else {
-        return Err(overloaded());
-    };
+    let client = Some(admitted.client.ip).filter(|_| !admitted.client.perhaps_many);
+    let mut buffered = shared.buffered.open(&admitted.source.bytes, client);
     let mut frames = Frames::default();
     if !body.is_end_stream() {
         let pace = Pace::new(live.body_timeout);
-        read(&mut admitted, body, pace, &mut frames, &mut buffered, trail).await?;
+        read(shared, &mut admitted, body, pace, &mut frames, &mut buffered, trail).await?;
     }
     Ok(Assembled {
         source: admitted.source,
@@ -79,11 +85,12 @@ where
 }
 
 async fn read<B>(
+    shared: &Shared,
     admitted: &mut Admitted,
     body: B,
     mut pace: Pace,
     frames: &mut Frames,
-    buffered: &mut Share,
+    buffered: &mut Room,
     trail: &mut Trail,
 ) -> Result<(), Ending>
 where
@@ -113,16 +120,18 @@ where
             let reason = format!("body over max_body {}", admitted.source.max_body);
             return Err(Ending::new(Outcome::TooLarge, reason).closing());
         }
-        if !buffered.grow(data.len() as u64) {
-            return Err(overloaded());
-        }
+        let known = || {
+            let penalties = shared.penalties.as_ref();
+            penalties.is_some_and(|table| table.knows(admitted.client.ip, &admitted.source.name, trail.arrived))
+        };
+        buffered.grow(data.len() as u64, known).map_err(overloaded)?;
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
     }
 }
 
-fn overloaded() -> Ending {
-    Ending::new(Outcome::Overloaded, "limits.buffered_bytes is exhausted")
+fn overloaded(crowded: Crowded) -> Ending {
+    Ending::new(Outcome::Overloaded, crowded.to_string())
         .with_retry_after(1)
         .closing()
 }

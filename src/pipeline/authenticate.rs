@@ -40,7 +40,7 @@ pub(super) fn authenticate(
         client,
         body,
         verifier,
-        held,
+        mut held,
     } = assembled;
     let envelope = Envelope {
         head: &head,
@@ -59,6 +59,7 @@ pub(super) fn authenticate(
         Finding::Challenge(answer) => return Err(Ending::challenge(answer)),
         Finding::Authentic(evidence) => *evidence,
     };
+    held.proven();
     if let Some(penalties) = worker.shared.penalties_of(&client) {
         penalties.pardon(client.ip, &source.name, trail.arrived);
     }
