@@ -173,7 +173,7 @@ impl Sidecar {
                 draining: AtomicBool::new(false),
             }),
             front: ArcSwap::from_pointee(front),
-            occupancy: Occupancy::new(settings.limits.connections),
+            occupancy: Occupancy::new(settings.limits.connections, settings.limits.in_flight),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),
             webhooks: addresses.webhooks,

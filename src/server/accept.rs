@@ -2,7 +2,7 @@
 
 use super::{
     App, Drained, Timeouts, body,
-    connection::{self, DRAIN_BYTES},
+    connection::{self, drain_of},
     deadlines::Deadlines,
     occupancy::{Occupancy, Place},
     shutdown::Shutdown,
@@ -152,7 +152,7 @@ impl Worker {
         let (cut, parting) = (self.cut.clone(), self.parting);
         self.tasks.spawn(async move {
             let drained = async {
-                let mut left = DRAIN_BYTES;
+                let mut left = drain_of(connection::is_long(&body));
                 while let Some(frame) = body.frame().await {
                     let frame = match frame {
                         Ok(frame) => frame,

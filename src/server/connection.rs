@@ -13,7 +13,8 @@ use super::{
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use hyper::service::service_fn;
+use http_body::Body as _;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
     future::{Future, poll_fn},
@@ -35,6 +36,21 @@ const SNIFF_BYTES: usize = 4096;
 /// How much is drained after an answer so that it arrives instead of a reset: twice the built-in `max_body`, so that an
 /// honest sender whose body is somewhat too large gets to its end and reads its 413.
 pub(super) const DRAIN_BYTES: usize = 2 * 1024 * 1024;
+/// How much of a body that is longer than that anyway: then it is no longer read, and the connection held for as long as
+/// any parting may take. A sender that looks for an answer while it sends (curl, for one) finds it, and whoever does not
+/// look has sent no more than the kernel's buffers hold.
+const LONG_DRAIN_BYTES: usize = 64 * 1024;
+
+/// Does this body announce more than is drained?
+pub(super) fn is_long(body: &Incoming) -> bool {
+    let announced = body.size_hint().exact();
+    announced.is_some_and(|length| length > DRAIN_BYTES as u64)
+}
+
+/// How much of an unread body is drained.
+pub(super) fn drain_of(is_long: bool) -> usize {
+    if is_long { LONG_DRAIN_BYTES } else { DRAIN_BYTES }
+}
 
 /// Serves one connection and tells the app how it ended.
 pub(super) async fn serve<A: App>(stream: TcpStream, address: SocketAddr, app: A, worker: Arc<Worker>) {
@@ -250,12 +266,15 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, watched: &Watche
         }
         stream.shutdown().await?;
         let mut drain = vec![0; 16 * 1024];
-        let mut left = DRAIN_BYTES;
+        let mut left = drain_of(watched.body_is_long());
         while left > 0 {
             match stream.read(&mut drain).await? {
-                0 => break,
+                0 => return Ok(()),
                 count => left = left.saturating_sub(count),
             }
+        }
+        if watched.body_is_long() {
+            std::future::pending::<()>().await;
         }
         io::Result::Ok(())
     };

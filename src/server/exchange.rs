@@ -1,6 +1,6 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
-use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, gate, watch::Watch};
+use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, connection::is_long, gate, watch::Watch};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
@@ -29,7 +29,8 @@ impl<A: App> Desk<A> {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<A> {
         let desk = Arc::clone(self);
-        desk.watch.request_begins(!request.body().is_end_stream());
+        let body = request.body();
+        desk.watch.request_begins(!body.is_end_stream(), is_long(body));
         // Made here, so that a stream that is reset before it is polled still ends.
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
@@ -61,12 +62,19 @@ impl<A: App> Desk<A> {
             Err(refusal) => (self.app.refuse(self.peer, &head, refusal), true),
         };
         // A body that is not read to its end would be parsed as the next request.
-        if !http2 && (refused || self.watch.body_is_unread() || self.worker.shutdown.is_draining()) {
+        if !http2 && (refused || self.watch.body_is_unread() || self.is_leaving()) {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl<A: App> Desk<A> {
+    /// Nothing more is wanted on this connection: nobody shall get used to it.
+    fn is_leaving(&self) -> bool {
+        self.worker.shutdown.is_draining() || self.worker.occupancy.is_crowded()
     }
 }
 

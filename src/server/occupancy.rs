@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Shared by all workers: the only figures that they share in the inbound edge.
 pub struct Occupancy {
     limit: usize,
+    requests: usize,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     in_flight: AtomicUsize,
@@ -24,11 +25,13 @@ pub(super) struct Place {
 }
 
 impl Occupancy {
-    /// With room for `connections` (at least one) over all workers.
-    pub fn new(connections: usize) -> Arc<Self> {
+    /// With room for `connections` and `requests` in flight (at least one each) over all workers. The first is a limit
+    /// here; the second is the app's own, and known here so that connections are closed before it is reached.
+    pub fn new(connections: usize, requests: usize) -> Arc<Self> {
         let limit = connections.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
             limit,
+            requests: requests.max(1),
             places: Arc::new(Semaphore::new(limit)),
             waiting: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
@@ -63,6 +66,13 @@ impl Occupancy {
         Place {
             _permit: Arc::clone(&self.places).try_acquire_owned().ok(),
         }
+    }
+
+    /// Close to a bound: an eighth of the connections is left, or a quarter of the requests. From here on every answer
+    /// over HTTP/1.1 closes its connection, so that kept-alive ones do not take the places of senders that come. Beyond
+    /// it requests are answered 503, and at the limit of connections nothing is accepted.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.places.available_permits() <= self.limit / 8 || self.in_flight() > self.requests - self.requests / 4
     }
 
     /// Somebody waits for a place.

@@ -174,7 +174,7 @@ impl House {
         let workers = NonZeroUsize::new(2).expect("two");
         let listeners = Listener::bind(([127, 0, 0, 1], 0).into(), workers).expect("a free port");
         let address = listeners[0].local_addr().expect("bound");
-        let occupancy = Occupancy::new(connections);
+        let occupancy = Occupancy::new(connections, 1024);
         let app = TestApp {
             welcome,
             ..TestApp::new()
@@ -291,7 +291,7 @@ impl House {
 
 /// As boot does it: each listener on its own thread and runtime, with ticks of its own.
 fn serving(listeners: Vec<Listener>, timeouts: Timeouts, app: &TestApp) -> Vec<JoinHandle<Drained>> {
-    let occupancy = Occupancy::new(100);
+    let occupancy = Occupancy::new(100, 1024);
     let serve = |listener| {
         let (app, occupancy) = (app.clone(), Arc::clone(&occupancy));
         let all = move || runtime().block_on(serve(listener, timeouts, occupancy, app.shutdown.clone(), app.clone()));

@@ -78,6 +78,8 @@ pub(super) struct Watch {
     told_streams: AtomicU32,
     /// The current request's body has not been read to its end (HTTP/1.1).
     body_unread: AtomicBool,
+    /// Its declared length is more than is drained for the sake of its sender (HTTP/1.1).
+    body_is_long: AtomicBool,
 }
 
 impl Watch {
@@ -96,6 +98,7 @@ impl Watch {
             refused_streams: AtomicU32::new(0),
             told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
+            body_is_long: AtomicBool::new(false),
         }
     }
 
@@ -123,9 +126,10 @@ impl Watch {
     }
 
     /// A head is complete.
-    pub(super) fn request_begins(&self, body_unread: bool) {
+    pub(super) fn request_begins(&self, body_unread: bool, body_is_long: bool) {
         self.unanswered.fetch_add(1, Relaxed);
         self.body_unread.store(body_unread, Relaxed);
+        self.body_is_long.store(body_is_long, Relaxed);
         self.phase.store(Phase::Busy as u8, Relaxed);
     }
 
@@ -136,6 +140,10 @@ impl Watch {
 
     pub(super) fn body_is_unread(&self) -> bool {
         self.body_unread.load(Relaxed)
+    }
+
+    pub(super) fn body_is_long(&self) -> bool {
+        self.body_is_long.load(Relaxed)
     }
 
     /// The app answered on HTTP/1.1; idle again once it is flushed.

@@ -191,3 +191,104 @@ fn every_request_is_counted_exactly_once() {
         assert!(sidecar.metric(gauge).abs() < f64::EPSILON, "{gauge}");
     }
 }
+
+#[test]
+fn the_largest_body_of_github_passes_alone_where_half_of_the_memory_would_not_hold_it() {
+    let app = App::start();
+    let sidecar = Sidecar::before(
+        &app,
+        &format!("limits: {{workers: 2, buffered_bytes: 32MiB}}\n{}", signed::GITHUB),
+    );
+    let body = vec![b'x'; 25 << 20];
+    assert_eq!(
+        sidecar.send(&signed::github("/github", "d-1", &body)).outcome(),
+        "delivered"
+    );
+    assert_eq!(app.seen()[0].body.len(), body.len());
+}
+
+#[test]
+fn where_memory_is_short_forgers_and_loud_sources_take_no_room_from_others() {
+    let app = App::start();
+    let sidecar = Sidecar::before(
+        &app,
+        "
+limits: {workers: 2, buffered_bytes: 1MiB}
+client_ip: {trust: [127.0.0.0/8]}
+sources:
+  github: {provider: github, path: /github, secrets: [{env: SECRET}]}
+  loud: {provider: github, path: /loud, secrets: [{env: SECRET}]}
+",
+    );
+    let sized = |path: &str, client: &str, n: u8, kib: usize| {
+        let delivery = format!("{path}-{n}");
+        signed::github(path, &delivery, &vec![n; kib << 10]).header("X-Forwarded-For", client)
+    };
+    assert_eq!(
+        sidecar.send(&sized("/github", "192.0.2.1", 1, 1)).outcome(),
+        "delivered"
+    );
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script([Script::status(200).behind(&open)]);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| sidecar.send(&sized("/loud", "192.0.2.2", 2, 600)));
+        app.wait_for(2);
+        let over = |request: &Request| {
+            let answer = sidecar.send(request);
+            assert_eq!((answer.status, answer.outcome()), (503, "overloaded"));
+            assert!(answer.header("retry-after").is_some());
+        };
+        // An eighth for one client of whom nothing is known, …
+        let forged = format!("sha256={}", "0".repeat(64));
+        over(&sized("/github", "192.0.2.66", 3, 200).replace("X-Hub-Signature-256", forged));
+        over(&sized("/github", "2001:db8::1", 4, 200));
+        assert_eq!(
+            sidecar.send(&sized("/github", "2001:db8::1", 5, 100)).outcome(),
+            "delivered"
+        );
+        // … half for one source, and what they need for others and for whom we know.
+        over(&sized("/loud", "192.0.2.3", 6, 100));
+        assert_eq!(
+            sidecar.send(&sized("/github", "192.0.2.1", 7, 300)).outcome(),
+            "delivered"
+        );
+        open.send_replace(true);
+        assert_eq!(held.join().expect("no panic").outcome(), "delivered");
+    });
+    // There is no pressure any more.
+    assert_eq!(
+        sidecar.send(&sized("/github", "2001:db8::1", 4, 200)).outcome(),
+        "delivered"
+    );
+    assert_eq!(sidecar.metric("hookward_buffered_bytes"), 0.0);
+}
+
+#[test]
+fn an_honest_sender_of_too_large_a_body_reads_its_413_and_a_forgers_huge_one_is_not_read() {
+    let app = App::start();
+    let sidecar = Sidecar::before(
+        &app,
+        &format!(
+            "limits: {{workers: 2, failed_verifications: {{rate: 1/h, burst: 1}}}}\nclient_ip: {{trust: [127.0.0.0/8]}}\n\
+             defaults: {{max_body: 1MiB}}\n{}    max_body: 1MiB\n",
+            signed::GITHUB
+        ),
+    );
+    // A sender that writes all before it reads anything, up to twice what is allowed.
+    for size in [(1 << 20) + 1, 2 << 20] {
+        let answer = sidecar.send(&signed::github("/github", "d-1", &vec![b'x'; size]));
+        assert_eq!((answer.status, answer.outcome()), (413, "too_large"), "{size}");
+    }
+    let forged = push(1)
+        .replace("X-Hub-Signature-256", format!("sha256={}", "0".repeat(64)))
+        .header("X-Forwarded-For", "192.0.2.66");
+    assert_eq!(sidecar.send(&forged).outcome(), "unverified");
+    let huge = forged.replace("Content-Length", (25 << 20).to_string());
+    let mut connection = Connection::open(sidecar.addresses.webhooks);
+    connection.write(&huge.head());
+    let piece = vec![b'x'; 64 << 10];
+    let sent = (0..400).take_while(|_| connection.write_all(&piece).is_ok()).count();
+    assert!(sent < 400, "all of it was taken");
+    let answer = connection.answer().expect("the answer stood before the end");
+    assert_eq!((answer.status, answer.outcome()), (429, "penalized"));
+}

@@ -386,3 +386,39 @@ sources:
     }
     assert_eq!(together, 6);
 }
+
+#[test]
+fn overload_comes_in_stages() {
+    let app = App::start();
+    let sidecar = Sidecar::before(
+        &app,
+        &format!("limits: {{workers: 2, in_flight: 4}}\n{}", signed::GITHUB),
+    );
+    let closes = |answer: &super::support::Answer| answer.header("connection") == Some("close");
+    let free = sidecar.send(&push(0));
+    assert!((free.status, closes(&free)) == (200, false), "{free:?}");
+    let (open, _) = tokio::sync::watch::channel(false);
+    let mut script = vec![Script::status(200).behind(&open), Script::status(200).behind(&open)];
+    script.extend([Script::status(200).behind(&open), Script::status(200)]);
+    script.push(Script::status(200).behind(&open));
+    app.script(script);
+    std::thread::scope(|scope| {
+        let sidecar = &sidecar;
+        let held: Vec<_> = (1..=3).map(|n| scope.spawn(move || sidecar.send(&push(n)))).collect();
+        app.wait_for(4);
+        // The last place: served, but nobody gets used to the connection.
+        let last = sidecar.send(&push(4));
+        assert!((last.status, closes(&last)) == (200, true), "{last:?}");
+        let fourth = scope.spawn(move || sidecar.send(&push(5)));
+        app.wait_for(6);
+        let over = sidecar.send(&push(6));
+        assert_eq!((over.status, over.outcome()), (503, "overloaded"));
+        assert!(closes(&over) && over.header("retry-after").is_some());
+        open.send_replace(true);
+        for one in held.into_iter().chain([fourth]) {
+            assert_eq!(one.join().expect("no panic").outcome(), "delivered");
+        }
+    });
+    let free = sidecar.send(&push(7));
+    assert!((free.status, closes(&free)) == (200, false), "{free:?}");
+}

@@ -36,6 +36,39 @@ fn the_limit_counts_over_all_workers_and_the_next_one_waits() {
 }
 
 #[test]
+fn close_to_a_bound_every_answer_closes_its_connection() {
+    let house = House::with(timeouts(), 16);
+    let closes = |client: &mut Client| {
+        client.send(post("/read", "ZZ"));
+        client.answer().expect("an answer").closes()
+    };
+    // An eighth is left, then a place more.
+    let mut held: Vec<Client> = (0..13).map(|_| house.connect()).collect();
+    house.until_census(|census| census.idle == 13);
+    assert!(!closes(&mut held[0]), "three are left");
+    held.push(house.connect());
+    house.until_census(|census| census.idle == 14);
+    assert!(closes(&mut held[0]), "two are left");
+    drop(held.remove(0));
+    until(|| house.occupancy.connections() == 13, || "it stays".into());
+    assert!(!closes(&mut held[0]), "three are left again");
+    drop(held);
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
+fn a_quarter_of_the_requests_is_kept_for_connections_that_come() {
+    let occupancy = Occupancy::new(1000, 8);
+    for request in 1..=8 {
+        occupancy.enter();
+        assert_eq!(occupancy.is_crowded(), request > 6, "{request}");
+    }
+    occupancy.leave();
+    occupancy.leave();
+    assert!(!occupancy.is_crowded());
+}
+
+#[test]
 fn silent_connections_make_room_for_a_sender() {
     let house = House::with(timeouts(), 8);
     let mut silent: Vec<Client> = (0..8).map(|_| house.connect()).collect();
