@@ -100,6 +100,21 @@ fn who_verified_within_a_day_is_never_penalized_at_that_source() {
 }
 
 #[test]
+fn an_honest_64_in_a_48_of_forgers_and_behind_the_providers_own_addresses_is_let_through() {
+    let penalties = Penalties::new(SPEC);
+    let check = |client| penalties.check(ip(client), &source("acme"), at(0), true);
+    penalties.pardon(ip("2001:db8:1:1::1"), &source("acme"), at(0));
+    // Anybody can aim an account of his own at the provider at us: what comes from its addresses costs them nothing.
+    fail(&penalties, "2001:db8:1:1::1", 10_000);
+    assert_eq!(check("2001:db8:1:ffff::1"), None, "nor their neighbours");
+    for subnet in 2..=40 {
+        fail(&penalties, &format!("2001:db8:1:{subnet:x}::1"), 30);
+    }
+    assert!(check("2001:db8:1:ffff::1").is_some(), "the /48 is spent");
+    assert_eq!(check("2001:db8:1:1::2"), None, "who verified does not share its fate");
+}
+
+#[test]
 fn a_pardon_is_renewed() {
     let penalties = Penalties::new(SPEC);
     let (client, acme) = (ip("192.0.2.1"), source("acme"));

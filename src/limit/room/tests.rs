@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 const BOUND: u64 = 64;
 
-fn ip(n: u8) -> Option<IpAddr> {
-    Some(IpAddr::from([192, 0, 2, n]))
+fn ip(n: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, n])
 }
 
 fn grow(room: &mut Room, more: u64) -> Result<(), Crowded> {
@@ -25,14 +25,14 @@ fn occupied(rooms: &Rooms, bytes: u64) -> Room {
 fn while_others_hold_at_most_half_one_body_may_have_all_the_rest() {
     let rooms = Rooms::new(BOUND);
     let source = SourceBytes::default();
-    let mut alone = rooms.open(&source, ip(1));
+    let mut alone = rooms.open(&source, Some(ip(1)));
     for _ in 0..BOUND {
         assert_eq!(grow(&mut alone, 1), Ok(()));
     }
     assert_eq!(grow(&mut alone, 1), Err(Crowded::All));
     drop(alone);
     let _half = occupied(&rooms, 32);
-    let mut large = rooms.open(&source, ip(1));
+    let mut large = rooms.open(&source, Some(ip(1)));
     assert_eq!(grow(&mut large, 32), Ok(()));
     assert_eq!(rooms.used(), BOUND);
 }
@@ -42,7 +42,7 @@ fn under_pressure_unproven_bodies_hold_half_at_most() {
     let rooms = Rooms::new(BOUND);
     let source = |_| SourceBytes::default();
     // Of as many sources and clients as there are bodies, 8 bytes each.
-    let mut readers: Vec<Room> = (0..8).map(|n| rooms.open(&source(n), ip(n))).collect();
+    let mut readers: Vec<Room> = (0..8).map(|n| rooms.open(&source(n), Some(ip(n)))).collect();
     let granted = readers.iter_mut().map(|room| grow(room, 8));
     let refused: Vec<_> = granted.filter_map(Result::err).collect();
     assert_eq!(refused, [Crowded::Unproven; 3], "the fifth made it more than half");
@@ -59,7 +59,7 @@ fn under_pressure_one_source_holds_half_at_most_and_others_go_on() {
     let mut held = Vec::new();
     let mut refused = None;
     for n in 0..8 {
-        let mut room = rooms.open(&loud, ip(n));
+        let mut room = rooms.open(&loud, Some(ip(n)));
         match grow(&mut room, 8) {
             Ok(()) => room.proven(),
             Err(crowded) => refused = Some(crowded),
@@ -67,7 +67,7 @@ fn under_pressure_one_source_holds_half_at_most_and_others_go_on() {
         held.push(room);
     }
     assert_eq!((refused, rooms.used()), (Some(Crowded::Source), 40));
-    let mut other = rooms.open(&quiet, ip(9));
+    let mut other = rooms.open(&quiet, Some(ip(9)));
     assert_eq!(grow(&mut other, 8), Ok(()));
 }
 
@@ -76,17 +76,17 @@ fn under_pressure_one_client_holds_an_eighth_unless_it_is_known_or_may_be_many()
     let rooms = Rooms::new(BOUND);
     let source = SourceBytes::default();
     let _busy = occupied(&rooms, 33);
-    let mut first = rooms.open(&source, ip(1));
-    let mut second = rooms.open(&source, ip(1));
+    let mut first = rooms.open(&source, Some(ip(1)));
+    let mut second = rooms.open(&source, Some(ip(1)));
     assert_eq!(grow(&mut first, 5), Ok(()));
     assert_eq!(grow(&mut second, 4), Err(Crowded::Client));
     assert_eq!(grow(&mut second, 3), Ok(()));
-    assert_eq!(grow(&mut rooms.open(&source, ip(2)), 8), Ok(()), "another client");
+    assert_eq!(grow(&mut rooms.open(&source, Some(ip(2))), 8), Ok(()), "another client");
     assert_eq!(second.grow(4, || true), Ok(()), "it verified lately");
     let mut balancer = rooms.open(&source, None);
     assert_eq!(grow(&mut balancer, 12), Ok(()), "its address stands for many");
     drop((first, second, balancer));
-    assert_eq!(grow(&mut rooms.open(&source, ip(1)), 8), Ok(()), "given back");
+    assert_eq!(grow(&mut rooms.open(&source, Some(ip(1))), 8), Ok(()), "given back");
     assert!(
         rooms
             .0
@@ -115,7 +115,7 @@ proptest! {
                 (Some(room), 2) => room.proven(),
                 (place, _) => *place = match place.take() {
                     Some(_) => None,
-                    None => Some(rooms.open(&sources[at % 2], ip(u8::try_from(at % 3).expect("small")))),
+                    None => Some(rooms.open(&sources[at % 2], Some(ip(u8::try_from(at % 3).expect("small"))))),
                 },
             }
             let held = || open.iter().flatten();
