@@ -72,7 +72,7 @@ impl Occupancy {
     /// over HTTP/1.1 closes its connection, so that kept-alive ones do not take the places of senders that come. Beyond
     /// it requests are answered 503, and at the limit of connections nothing is accepted.
     pub(super) fn is_crowded(&self) -> bool {
-        self.places.available_permits() <= self.limit / 8 || self.in_flight() > self.requests - self.requests / 4
+        self.places.available_permits() <= self.limit / 8 || self.in_flight() >= self.requests - self.requests / 4
     }
 
     /// Somebody waits for a place.
