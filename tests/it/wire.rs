@@ -1,6 +1,7 @@
 //! The attack table over real sockets: each row as HTTP/1.1, as HTTP/1.1 over TLS, and as HTTP/2 where it exists there.
 
 mod frames;
+mod parsers;
 mod rows;
 
 use super::support::{
