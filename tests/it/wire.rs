@@ -1,7 +1,16 @@
 //! The attack table over real sockets: each row as HTTP/1.1, as HTTP/1.1 over TLS, and as HTTP/2 where it exists there.
 
+#[expect(clippy::too_many_lines, reason = "tables are long")]
 mod frames;
+#[expect(clippy::type_complexity, reason = "one use")]
 mod parsers;
+#[expect(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::format_collect,
+    clippy::sliced_string_as_bytes,
+    reason = "tables are long, and what they are made of is short-lived"
+)]
 mod rows;
 
 use super::support::{

@@ -1,4 +1,4 @@
-//! What is forwarded is read by nginx, HAProxy and Node as our own app reads it.
+//! What is forwarded is read by nginx, `HAProxy` and Node as our own app reads it.
 
 use super::super::support::{App, Folder, Sidecar, app::Recorded, wait_until, wire::Connection};
 use super::rows;
