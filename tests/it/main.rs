@@ -39,3 +39,4 @@ mod tls_out;
 mod vectors;
 mod verbs;
 mod watch;
+mod wire;
