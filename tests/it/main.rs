@@ -30,6 +30,7 @@ mod outage;
 mod outcomes;
 mod process;
 mod proxy_protocol;
+mod redaction;
 mod reload;
 mod replicas;
 mod shutdown;
