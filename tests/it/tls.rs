@@ -2,7 +2,7 @@
 
 use super::support::{
     App, Folder, PORTS, Process, Request,
-    process::config,
+    process::{config, hookward, text},
     secure::{self, Authority, Issued, NAME},
     signed::{GITHUB, push},
     wait_until,
@@ -256,4 +256,47 @@ fn certificates_that_cannot_be_are_refused_at_the_start() {
         assert!(said.contains(says), "{tls}: {said}");
         assert!(!said.contains("BEGIN"), "nothing of a key is shown: {said}");
     }
+}
+
+/// `send` speaks as this sidecar listens: over TLS with whatever certificate it has, behind a PROXY header where it wants one.
+#[test]
+fn send_reaches_a_port_with_tls_and_proxy_headers() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let plain = yaml(&app, "");
+    let proxied = plain.replace("}}\n", "}, proxy_protocol: true}\nclient_ip: {trust: [127.0.0.0/8]}\n");
+    assert_ne!(plain, proxied);
+    for yaml in [plain, proxied] {
+        let process = Process::run(&folder.write("hookward.yaml", &yaml));
+        // What an operator's file would say, now that the ports are known.
+        let known = yaml
+            .replace(
+                "address: \"127.0.0.1:0\"",
+                &format!("address: \"{}\"", process.webhooks),
+            )
+            .replace("admin: 127.0.0.1:0", &format!("admin: {}", process.admin));
+        let file = folder.write("client.yaml", &known).display().to_string();
+        for bad in [&[][..], &["--bad", "signature"]] {
+            let output = hookward(&[&["send", "github", "-c", &file], bad].concat());
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{yaml}{bad:?}: {said}");
+        }
+    }
+    assert_eq!(app.seen().len(), 2);
+}
+
+/// Another server in the sidecar's place is not taken for it.
+#[test]
+fn send_believes_its_own_certificate_only() {
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    write(&folder, &authority.issue(NAME));
+    let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
+    let other = Folder::new();
+    write(&other, &authority.issue(NAME));
+    let known = yaml(&app, "").replace("127.0.0.1:0\", tls", &format!("{}\", tls", process.webhooks));
+    let file = other.write("client.yaml", &known).display().to_string();
+    let output = hookward(&["send", "github", "-c", &file]);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("certificate") && app.seen().is_empty(), "{said}");
 }

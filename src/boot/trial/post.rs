@@ -5,7 +5,7 @@ use crate::{
     config::{Settings, settings::SourceSettings},
     event::Clock,
     telemetry::TraceParent,
-    tls::ClientTls,
+    tls::{Certificates, ClientTls},
 };
 use bytes::{Bytes, BytesMut};
 use http::{Request, Uri, header};
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -37,6 +37,10 @@ pub struct Address {
     host: String,
     port: u16,
     tls: bool,
+    /// The sidecar's own certificate, where its own port is spoken to.
+    own: Option<Certificates>,
+    /// A connection begins with a PROXY header, which the sidecar demands of this peer.
+    announced: bool,
     /// What stands in `Host`.
     authority: String,
     /// A path of its own; else the source's.
@@ -95,7 +99,9 @@ impl Address {
         Self {
             host: ip.to_string(),
             port: listening.port(),
-            tls: false,
+            tls: settings.listen.tls.is_some(),
+            own: settings.listen.tls.as_ref().map(|tls| tls.identity.chain().clone()),
+            announced: settings.listen.proxy_protocol && settings.client_ip.trust.iter().any(|net| net.contains(&ip)),
             authority: served(settings, source).unwrap_or_else(|| address.to_string()),
             path: None,
         }
@@ -125,6 +131,8 @@ impl Address {
             path: (uri.path() != "/").then(|| uri.path().to_owned()),
             host,
             tls,
+            own: None,
+            announced: false,
         })
     }
 
@@ -186,10 +194,14 @@ async fn exchange(to: &Address, letter: &Letter, trace: &TraceParent) -> Result<
         error,
     };
     let stream = TcpStream::connect((to.host.as_str(), to.port)).await;
-    let stream = stream.map_err(|error| PostError::Unreachable {
+    let unreachable = |error| PostError::Unreachable {
         address: to.place(),
         error,
-    })?;
+    };
+    let mut stream = stream.map_err(unreachable)?;
+    if to.announced {
+        stream.write_all(b"PROXY UNKNOWN\r\n").await.map_err(unreachable)?;
+    }
     let mut request = Request::builder()
         .method(letter.method())
         .uri(to.target(letter))
@@ -210,7 +222,11 @@ async fn exchange(to: &Address, letter: &Letter, trace: &TraceParent) -> Result<
         return speak(stream, request).await.map_err(|error| broken(error.to_string()));
     }
     let tls = ClientTls::default();
-    let config = tls.config(&[b"http/1.1"]).map_err(|error| broken(error.to_string()))?;
+    let config = match &to.own {
+        Some(certificate) => certificate.pinned(&[b"http/1.1"]),
+        None => tls.config(&[b"http/1.1"]),
+    };
+    let config = config.map_err(|error| broken(error.to_string()))?;
     let name = tls.name_for(&to.host).map_err(|error| broken(error.to_string()))?;
     let stream = TlsConnector::from(config).connect(name, stream).await;
     let stream = stream.map_err(|error| broken(error.to_string()))?;
