@@ -278,7 +278,8 @@ fn answers_without_an_end_are_over_in_time() {
             504,
             "upstream_timeout",
         ),
-        (b"", b"H", 504, "upstream_timeout"),
+        // A valid beginning however the bytes are cut: with another one the parser may see that at once, or not.
+        (b"HTTP/1.1 200 O", b"K", 504, "upstream_timeout"),
     ];
     std::thread::scope(|scope| {
         for (head, piece, status, outcome) in cases {
