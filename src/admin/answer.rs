@@ -57,15 +57,15 @@ pub(super) fn json(status: StatusCode, fields: Value) -> Answer {
 pub(super) struct Refusal {
     status: StatusCode,
     text: Cow<'static, str>,
-    header: Option<(HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, &'static str)>,
 }
 
 impl Refusal {
     /// In words for whoever sent the request.
     pub fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
-        let header = None;
-        Self { status, text, header }
+        let headers = Vec::new();
+        Self { status, text, headers }
     }
 
     /// 405 with the methods that this path knows.
@@ -73,17 +73,17 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow}")).with(header::ALLOW, allow)
     }
 
-    /// Adds the header that HTTP asks for beside this status.
+    /// Adds a header that HTTP asks for beside this status.
     pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
     /// The refusal as an answer.
     pub fn into_answer(self) -> Answer {
         let mut answer = json(self.status, serde_json::json!({ "error": self.text }));
-        if let Some((name, value)) = self.header {
-            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        for (name, value) in self.headers {
+            answer.headers_mut().append(name, HeaderValue::from_static(value));
         }
         answer
     }

@@ -47,10 +47,13 @@ pub(super) fn admit<B>(request: &Request<B>, ends: &Ends, access: &Access) -> Re
         )),
         Access::Token(token) if has_token(headers, token) => Ok(()),
         Access::Token(_) => Err(
-            Refusal::new(StatusCode::UNAUTHORIZED, "send `Authorization: Bearer TOKEN`").with(
-                header::WWW_AUTHENTICATE,
-                "Bearer realm=\"hookward\", Basic realm=\"hookward: any name, the token as password\"",
-            ),
+            Refusal::new(StatusCode::UNAUTHORIZED, "send `Authorization: Bearer TOKEN`")
+                // A header each: Chromium asks for a password only if `Basic` begins one.
+                .with(header::WWW_AUTHENTICATE, "Bearer realm=\"hookward\"")
+                .with(
+                    header::WWW_AUTHENTICATE,
+                    "Basic realm=\"hookward: any name, the token as password\"",
+                ),
         ),
     }
 }

@@ -28,6 +28,7 @@ mod limits;
 mod operate;
 mod outage;
 mod outcomes;
+mod page;
 mod process;
 mod proxy_protocol;
 mod redaction;

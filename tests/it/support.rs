@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod browser;
 pub mod frames;
 pub mod process;
 pub mod secure;
