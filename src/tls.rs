@@ -3,12 +3,13 @@
 //! One crypto provider (aws-lc-rs) for the whole process. What is kept is the PEM text, because clients of others
 //! (Redis) take that; two settings are equal if their texts are, so a reload sees a rotated certificate.
 
+mod pinned;
+
 use crate::event::Secret;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ClientConfig, RootCertStore, ServerConfig, SignatureScheme,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::WebPkiClientVerifier,
     sign::CertifiedKey,
 };
@@ -96,19 +97,6 @@ impl Certificates {
     /// The text it was read from.
     pub fn pem(&self) -> &[u8] {
         &self.pem
-    }
-
-    /// For connections to the one server that shows the first of these certificates: our own port, whatever name it is for.
-    pub fn pinned(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
-        let leaf = self.list.first().ok_or(TlsError::NoCertificate)?;
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(&error))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(leaf.clone())))
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Arc::new(config))
     }
 
     /// The certificates, in order.
@@ -242,49 +230,6 @@ fn system_roots() -> Arc<RootCertStore> {
 
 fn refused(error: &rustls::Error) -> TlsError {
     TlsError::Refused(error.to_string())
-}
-
-/// Believes a server that shows one certificate, whoever issued it and for whatever name.
-#[derive(Debug)]
-struct Pinned(CertificateDer<'static>);
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if shown.as_ref() == self.0.as_ref() {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        shown: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, shown, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        shown: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, shown, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// One identity for everybody who asks.

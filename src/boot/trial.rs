@@ -1,9 +1,11 @@
 //! A trial of one source: a signed sample event, or one that is wrong on purpose, sent as its provider would send it.
 
+mod bad;
 mod letter;
 mod post;
 mod verdict;
 
+pub use bad::Bad;
 pub use letter::{Content, Letter};
 pub use post::{Address, PostError, Told};
 pub use verdict::{Sent, Try};
@@ -16,38 +18,7 @@ use crate::{
     source::{Outcome, selects},
     telemetry::entropy,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-/// How much older than allowed `--bad timestamp` signs.
-const MARGIN: Duration = Duration::from_mins(10);
-
-/// What is wrong with it on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bad {
-    /// One character of the signature or credential is another one.
-    Signature,
-    /// Signed too long ago.
-    Timestamp,
-    /// Sent twice.
-    Replay,
-    /// Changed after it was signed.
-    Body,
-}
-
-impl Bad {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Signature, Self::Timestamp, Self::Replay, Self::Body];
-
-    /// As `--bad` and the API spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Signature => "signature",
-            Self::Timestamp => "timestamp",
-            Self::Replay => "replay",
-            Self::Body => "body",
-        }
-    }
-}
+use std::{net::SocketAddr, sync::Arc};
 
 /// What somebody wants to try.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +71,7 @@ impl<'a> Trial<'a> {
         let texts: Vec<KeyText> = source.secrets.iter().map(|secret| secret.text.clone()).collect();
         let keys = provider.keys(&texts).map_err(impossible)?;
         let at = match wish.bad {
-            Some(bad) => letter::possible(bad, source, &provider, now).map_err(CannotTry::Impossible)?,
+            Some(bad) => bad::possible(bad, source, &provider, now).map_err(CannotTry::Impossible)?,
             None => now,
         };
         let content = match &wish.content {
