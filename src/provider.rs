@@ -20,6 +20,7 @@ mod jwt;
 mod key_url;
 mod keys;
 mod mac;
+mod message;
 mod pick;
 mod plan;
 mod registry;

@@ -1,4 +1,4 @@
-//! Signatures by public keys: Ed25519, ECDSA on P-256, RSA; and the ways in which such keys are written.
+//! Signatures by public keys: Ed25519, ECDSA on P-256 and P-384, RSA; and the ways in which such keys are written.
 
 use super::preset::{Algorithm, KeyRule};
 use aws_lc_rs::signature::{self as sig, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
@@ -63,7 +63,9 @@ fn scheme(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
     Some(match algorithm {
         Algorithm::Ed25519 => &sig::ED25519,
         Algorithm::EcdsaP256Sha256 => &sig::ECDSA_P256_SHA256_ASN1,
-        Algorithm::JwtEs256 => &sig::ECDSA_P256_SHA256_FIXED,
+        Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256Fixed => &sig::ECDSA_P256_SHA256_FIXED,
+        Algorithm::EcdsaP384Sha384 => &sig::ECDSA_P384_SHA384_FIXED,
+        Algorithm::RsaPssSha512 => &sig::RSA_PSS_2048_8192_SHA512,
         Algorithm::RsaSha256 | Algorithm::RsaSha256OrSha1 | Algorithm::JwtRs256 => &sig::RSA_PKCS1_2048_8192_SHA256,
         Algorithm::RsaSha1 => &sig::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
         _ => return None,
@@ -138,11 +140,20 @@ fn jwk(algorithm: Algorithm, text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     };
     keys.iter()
         .map(|key| match (algorithm, key.kty.as_str(), key.crv.as_str()) {
-            (Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256, "EC", "P-256") => {
+            (
+                Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP256Sha256Fixed,
+                "EC",
+                "P-256",
+            )
+            | (Algorithm::EcdsaP384Sha384, "EC", "P-384") => {
                 Ok([&[4][..], &part(&key.x)?, &part(&key.y)?].concat())
             }
             (Algorithm::Ed25519, "OKP", "Ed25519") => part(&key.x),
-            (Algorithm::JwtRs256 | Algorithm::RsaSha256 | Algorithm::RsaSha1, "RSA", _) => {
+            (
+                Algorithm::JwtRs256 | Algorithm::RsaSha256 | Algorithm::RsaSha1 | Algorithm::RsaPssSha512,
+                "RSA",
+                _,
+            ) => {
                 Ok(sequence(&[integer(&part(&key.n)?), integer(&part(&key.e)?)].concat()))
             }
             _ => Err(format!("the JWK is of another kind than {} needs", algorithm.as_str())),

@@ -2,7 +2,7 @@
 
 use super::{
     evidence::Cause,
-    field::Scene,
+    field::{Found, Scene},
     form::{self, MAX_PAIRS, Pair},
     url::Form,
 };
@@ -66,6 +66,43 @@ impl Listed {
             text.extend_from_slice(name.as_str().as_bytes());
             text.push(b':');
             text.extend_from_slice(one(scene, name)?.trim_ascii());
+        }
+        Ok(text)
+    }
+}
+
+/// Headers whose names travel in a part of the signature's own field (Hook0's `h=`).
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// What that part begins with.
+    pub part: String,
+}
+
+impl Named {
+    /// The names as they stand there, a dot, and the values joined by dots.
+    ///
+    /// Nothing tells where the last value ends and the body begins, so a value may not hold what a JSON body begins with:
+    /// else a part of the body could be moved into it.
+    pub fn text(&self, scene: &Scene<'_>) -> Result<Vec<u8>, Cause> {
+        let signature = scene.signature.ok_or_else(|| Cause::FieldMissing(self.part.as_str().into()))?;
+        let wrong = || Cause::FieldWrong(self.part.as_str().into());
+        let list = match signature.part(scene, &self.part) {
+            Found::Text(text) => text,
+            Found::Missing => return Err(Cause::FieldMissing(self.part.as_str().into())),
+            Found::Doubled => return Err(Cause::FieldDoubled(self.part.as_str().into())),
+        };
+        let mut text = list.to_vec();
+        for (index, name) in list.split(|byte| *byte == b' ').enumerate() {
+            let name = HeaderName::from_lowercase(name).map_err(|_| wrong())?;
+            if index == MAX_LISTED {
+                return Err(wrong());
+            }
+            let value = one(scene, &name)?;
+            if value.iter().any(|byte| matches!(byte, b'{' | b'[')) {
+                return Err(Cause::FieldWrong(name.as_str().into()));
+            }
+            text.push(b'.');
+            text.extend_from_slice(value);
         }
         Ok(text)
     }
@@ -187,7 +224,8 @@ pub fn request(scene: &Scene<'_>) -> Result<String, Cause> {
     Ok(text)
 }
 
-fn escape(bytes: &[u8], kept: &[u8], text: &mut String) {
+/// Escapes every byte but letters, digits and those in `kept`.
+pub fn escape(bytes: &[u8], kept: &[u8], text: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || kept.contains(&byte) {

@@ -133,8 +133,14 @@ pub enum Cause {
         /// How many secrets were tried.
         tried: usize,
     },
-    /// A JWT names another algorithm than the preset.
+    /// A JWT, or a signature of RFC 9421, names another algorithm than the preset.
     AlgorithmWrong,
+    /// No signature of RFC 9421 has the label, `tag` or `keyid` that is meant.
+    SignatureOfOthers,
+    /// What the preset wants covered, a signature of RFC 9421 does not cover.
+    NotCovered(Arc<str>),
+    /// A component or parameter of RFC 9421 that cannot be read here, or whose value cannot.
+    ComponentUnfit(Arc<str>),
     /// No such header or field, which should bear the time.
     TimestampMissing(Arc<str>),
     /// It is no time in the provider's unit.
@@ -181,6 +187,9 @@ impl Cause {
             Self::SecretExpired => "secret expired",
             Self::TokenWrong { .. } => "token wrong",
             Self::AlgorithmWrong => "algorithm wrong",
+            Self::SignatureOfOthers => "signature of others",
+            Self::NotCovered(_) => "component not covered",
+            Self::ComponentUnfit(_) => "component unfit",
             Self::TimestampMissing(_) => "timestamp missing",
             Self::TimestampMalformed(_) => "timestamp malformed",
             Self::TimestampDoubled(_) => "timestamp doubled",
@@ -213,7 +222,12 @@ impl fmt::Display for Cause {
             Self::SecretExpired => f.write_str("the secret that matches is past its not_after"),
             Self::TokenWrong { tried: 1 } => f.write_str("token is not the secret"),
             Self::TokenWrong { tried } => write!(f, "token is none of {tried} secrets"),
-            Self::AlgorithmWrong => f.write_str("the token names another algorithm than the preset"),
+            Self::AlgorithmWrong => f.write_str("the token or signature names another algorithm than the preset"),
+            Self::SignatureOfOthers => {
+                f.write_str("no signature in `signature-input` has the label, tag or keyid that is meant")
+            }
+            Self::NotCovered(at) => write!(f, "the signature does not cover `{at}`, which the preset demands"),
+            Self::ComponentUnfit(at) => write!(f, "the signature covers `{at}`, which cannot be read here"),
             Self::TimestampMissing(at) => write!(f, "timestamp missing: no `{at}`"),
             Self::TimestampMalformed(at) => write!(f, "timestamp malformed: `{at}` is no time in the provider's unit"),
             Self::TimestampDoubled(at) => write!(f, "timestamp doubled: `{at}` came more than once"),

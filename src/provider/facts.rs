@@ -145,7 +145,7 @@ impl Facts {
             credential_query,
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
-            signs_url: plan.signs_url,
+            signs_url: plan.needs_url,
             needs_secrets: preset.algorithm != super::preset::Algorithm::None,
             covers: plan.covers,
         }
@@ -176,8 +176,14 @@ impl Preset {
             scheme: self.algorithm.as_str(),
             covers: plan.covers,
             signs: plan.signs(self),
-            signature: texts(self.signature.as_ref().map(|rule| &rule.from)),
-            timestamp: self.timestamp.as_ref().map(|rule| rule.from.clone()),
+            signature: match plan.message() {
+                Some(_) => vec!["header:Signature".to_owned()],
+                None => texts(self.signature.as_ref().map(|rule| &rule.from)),
+            },
+            timestamp: match (&self.timestamp, plan.message()) {
+                (Some(rule), _) => Some(rule.from.clone()),
+                (None, message) => message.map(|_| "signature:created".to_owned()),
+            },
             tolerance_seconds: facts.tolerance.map(|window| window.past.as_secs()),
             id: texts(self.id.as_ref().map(|rule| &rule.from)),
             id_signed: plan.id.iter().any(|id| id.signed),

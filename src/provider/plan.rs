@@ -3,6 +3,7 @@
 mod check;
 mod draft;
 mod known;
+mod message;
 mod proof;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     field::{Field, Place},
     handshake::Challenge,
     key_url::KeyUrl,
+    message::Message,
     pick::Pointers,
     preset::{Algorithm, Covers, Digested, Encoded, KeyRule, Unit, Unless},
     signature::Signature,
@@ -56,6 +58,8 @@ pub struct Plan {
     /// The method is signed.
     pub signs_method: bool,
     pub signs_url: bool,
+    /// Nothing can be verified without `public_url`.
+    pub needs_url: bool,
     /// The query is signed by itself, without the rest of the URL.
     pub signs_query: bool,
     pub covers: Covers,
@@ -123,6 +127,11 @@ impl Plan {
         (plan, problems)
     }
 
+    /// What a signature of RFC 9421 must be, if it is one.
+    pub fn message(&self) -> Option<&Message> {
+        self.signature.as_ref()?.message.as_deref()
+    }
+
     /// Is the body read as JSON or as a form while verifying, or as a form afterwards?
     fn needs_whole_body(&self) -> bool {
         !self.proof.is_empty() || self.each.is_some() || self.reads_form()
@@ -158,6 +167,7 @@ impl Plan {
             .iter()
             .flat_map(|signature| &signature.from)
             .chain(signed)
+            .chain(self.message().iter().flat_map(|message| &message.reads))
             .chain(self.time.iter().map(|time| &time.field))
             .chain(self.body_hash.iter().map(|hash| &hash.field))
             .chain(self.require.iter().map(|(field, _)| field))
@@ -196,6 +206,7 @@ impl Plan {
     /// What is signed, in words for people.
     pub fn signs(&self, preset: &Preset) -> Vec<String> {
         match &preset.signed {
+            _ if self.message().is_some() => preset.message_signature.iter().flat_map(|rule| rule.components.clone()).collect(),
             Some(signed) => signed.0.clone(),
             None if self.algorithm.is_bare() => Vec::new(),
             None if self.algorithm.is_jwt() => vec!["the token's claims".to_owned()],

@@ -1,11 +1,13 @@
 //! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
 
 mod extra;
+mod message;
 mod quantity;
 mod scheme;
 mod written;
 
 pub use extra::{EnrolmentRule, SampleRule};
+pub use message::MessageRule;
 pub use quantity::{Size, Span};
 pub use scheme::{Algorithm, KeyRule};
 pub use written::{Chosen, OneOrMany, Want};
@@ -36,10 +38,12 @@ pub struct Preset {
     pub key: KeyRule,
     /// Where the signature, token or JWT stands.
     pub signature: Option<SignatureRule>,
+    /// The signature is one of RFC 9421 (HTTP Message Signatures), in place of `signature` and `signed`.
+    pub message_signature: Option<MessageRule>,
     /// What is signed, as a template (`{timestamp}.{body}`); of a list (at most 4) any may match. Places: `{body}`,
     /// `{body_sha256}`, `{timestamp}`, `{method}`, `{url}`, `{url_with_port}`, `{url_without_port}`, `{url_without_query}`,
     /// `{url_sha256}`, `{url_query_form}`, `{target_escaped}`, `{query_sorted}`, `{form_sorted}`, `{body_crc32}`,
-    /// `{headers_listed.LIST,NAME}`, `{line./x}` (`x`, line end, value, line end; nothing where absent), `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
+    /// `{headers_listed.LIST,NAME}`, `{headers_named.PREFIX}` (those that a part of the signature's field lists), `{line./x}` (`x`, line end, value, line end; nothing where absent), `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
     /// is absent), `{form.x}`, `{query.x}`, `{config.NAME}`.
     pub signed: Option<OneOrMany>,
     /// The signed time.
@@ -119,7 +123,8 @@ pub enum Encoded {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
-    /// `header:NAME`, `json:/pointer`, `claim:NAME`, or `signature:PREFIX`: a part of the signature's own field.
+    /// `header:NAME`, `json:/pointer`, `claim:NAME`, or `signature:PREFIX`: a part of the signature's own field
+    /// (`signature:created` of RFC 9421).
     pub from: String,
     /// How it is written.
     #[serde(default)]

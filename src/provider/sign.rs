@@ -57,12 +57,37 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
             headers.push((name.clone(), HeaderValue::from_bytes(&bytes).map_err(|_| unfit())?));
         }
     }
+    if let Some(message) = plan.message() {
+        let head = head(request, &headers)?;
+        headers.extend(super::message::sign::headers(message, &head, plan.base.as_ref(), key, request)?);
+        return Ok(headers);
+    }
     for piece in plan.templates.iter().take(1).flat_map(|template| &template.pieces) {
         if let Piece::HeadersListed(listed) = piece {
             headers.push((listed.list.clone(), value(&listed.names())?));
         }
     }
-    let head = head(request, &headers)?;
+    // Parts of the signature's own field stand before it: the time, as Stripe writes it, and the names of signed headers.
+    let mut parts = Vec::new();
+    if let Some((time, at)) = &time
+        && let Place::Part(label) = &time.field.place
+    {
+        parts.push(format!("{label}{at}"));
+    }
+    for piece in plan.templates.iter().take(1).flat_map(|template| &template.pieces) {
+        if let Piece::HeadersNamed(named) = piece {
+            let head = head(request, &headers)?;
+            let names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+            parts.push(format!("{}{}", named.part, names.join(" ")));
+        }
+    }
+    let name = signature.from[0].header().ok_or_else(unfit)?;
+    let separator = signature.split.map(|byte| char::from(byte).to_string()).unwrap_or_default();
+    let mut seen = headers.clone();
+    if !parts.is_empty() {
+        seen.push((name.clone(), value(&parts.join(&separator))?));
+    }
+    let head = head(request, &seen)?;
     let body = Frames::from(request.body.clone());
     let sorted = (plan.signs_form && super::form::is_form(&head.headers))
         .then(|| super::form::sorted(request.body).ok_or_else(|| CannotSign("the form has too many fields".to_owned())))
@@ -72,7 +97,7 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
         body: Some(&body),
         form: Some(request.body),
         time: time.as_ref().map(|(_, text)| text.as_bytes().into()),
-        ..Scene::of_head(&head, plan.base.as_ref(), None)
+        ..Scene::of_head(&head, plan.base.as_ref(), Some(signature))
     };
     let prefix = String::from_utf8(signature.prefix.clone()).map_err(|_| unfit())?;
     let credential = match key {
@@ -94,15 +119,8 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
             mac_of(plan, &scene, mac, signature.encoding)?
         }
     };
-    // A time that is a part of the signature's own field stands first, as Stripe writes it.
-    let mut text = format!("{prefix}{credential}");
-    if let (Some((time, at)), Some(separator)) = (&time, signature.split)
-        && let Place::Part(label) = &time.field.place
-    {
-        text = format!("{label}{at}{}{text}", char::from(separator));
-    }
-    let name = signature.from[0].header().ok_or_else(unfit)?;
-    headers.push((name.clone(), value(&text)?));
+    parts.push(format!("{prefix}{credential}"));
+    headers.push((name.clone(), value(&parts.join(&separator))?));
     Ok(headers)
 }
 
@@ -161,7 +179,7 @@ pub fn described(plan: &Plan, request: &Unsigned<'_>) -> Result<Vec<(HeaderName,
 }
 
 /// An id, in the form of a UUID, that is the same for the same body and time.
-fn made_up(request: &Unsigned<'_>) -> String {
+pub fn made_up(request: &Unsigned<'_>) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(request.body);
     hasher.update(&request.at.as_millis().to_le_bytes());

@@ -3,6 +3,7 @@
 use super::{
     evidence::Cause,
     field::{Field, Found, Scene},
+    message::{self, Message},
     preset::Encoded,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
@@ -14,7 +15,7 @@ pub const MAX_CANDIDATES: usize = 16;
 const MAX_BYTES: usize = 1024;
 
 /// Where signatures stand, compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Signature {
     /// The fields that may hold one.
     pub from: Vec<Field>,
@@ -24,6 +25,8 @@ pub struct Signature {
     pub prefix: Vec<u8>,
     /// How it is written.
     pub encoding: Encoded,
+    /// It is one of RFC 9421: its parts are the parameters of `Signature-Input`.
+    pub message: Option<std::sync::Arc<Message>>,
 }
 
 /// A buffer for a decoded signature, on the stack.
@@ -89,6 +92,9 @@ impl Signature {
     /// The one part of the signature's field that begins with `prefix`, without it (Stripe's `t=`); with an empty prefix the
     /// first part (Recurly).
     pub fn part<'a>(&self, scene: &Scene<'a>, prefix: &str) -> Found<'a> {
+        if let Some(message) = &self.message {
+            return message::stated(message, scene, prefix);
+        }
         match scene.read(&self.from[0]) {
             Found::Text(Cow::Borrowed(text)) => match self.only_part(text, prefix.as_bytes()) {
                 Ok(Some(part)) => Found::Text(Cow::Borrowed(part)),

@@ -1,7 +1,7 @@
 //! What is signed: a text with places that are filled with the request's very bytes.
 
 use super::{
-    canonical::{self, Listed},
+    canonical::{self, Listed, Named},
     evidence::Cause,
     field::{Field, Found, Place, Scene},
     url::Form,
@@ -41,6 +41,8 @@ pub enum Piece {
     BodyCrc,
     /// The headers that the request itself lists.
     HeadersListed(Listed),
+    /// The headers that the signature's own field lists.
+    HeadersNamed(Named),
     /// The raw path, and the query escaped once more.
     TargetEscaped,
     /// URL, sorted query and sorted form.
@@ -108,6 +110,7 @@ impl Template {
                         Piece::Line(field(&format!("json:{name}"))?, label.as_bytes().to_vec())
                     }
                     Some(("headers_listed", names)) => Piece::HeadersListed(Listed::parse(names)?),
+                    Some(("headers_named", part)) => Piece::HeadersNamed(Named { part: part.to_owned() }),
                     Some((kind @ ("header" | "json" | "form" | "query"), name)) => {
                         Piece::Field(field(&format!("{kind}:{name}"))?)
                     }
@@ -179,6 +182,7 @@ impl Template {
                 | Piece::Url(_)
                 | Piece::UrlDigest
                 | Piece::HeadersListed(_)
+                | Piece::HeadersNamed(_)
                 | Piece::TargetEscaped
                 | Piece::QuerySorted => true,
                 Piece::Field(field) => field.in_head(),
@@ -230,6 +234,7 @@ pub fn render(pieces: &[Piece], scene: &Scene<'_>, mut sink: impl FnMut(&[u8])) 
             }
             Piece::BodyCrc => sink(canonical::crc32(scene.body).as_bytes()),
             Piece::HeadersListed(listed) => sink(&listed.text(scene)?),
+            Piece::HeadersNamed(named) => sink(&named.text(scene)?),
             Piece::TargetEscaped => sink(canonical::target_escaped(scene).as_bytes()),
             Piece::UrlQueryForm => sink(&canonical::url_query_form(scene)?),
             Piece::Line(field, label) => match scene.read(field) {

@@ -76,6 +76,26 @@ impl PublicUrl {
         url
     }
 
+    /// The scheme.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The host in lower case, and the port where it is not the scheme's own (RFC 9421, 2.2.3).
+    pub fn authority(&self) -> String {
+        let own = if self.scheme == "https" { 443 } else { 80 };
+        let host = self.host.to_ascii_lowercase();
+        match self.port.filter(|port| *port != own) {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        }
+    }
+
+    /// The path before the request's own one, without its last slash.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The same place under the other scheme, for a diagnosis.
     pub fn other_scheme(&self) -> Self {
         let scheme = if self.scheme == "https" { "http" } else { "https" };

@@ -11,6 +11,7 @@ use super::{
     identity,
     keys::{Key, Keys},
     mac::Mac,
+    message::Opened,
     plan::{Plan, Time},
     preset::Algorithm,
     template::{self, Piece},
@@ -42,6 +43,8 @@ pub(super) enum States {
     None,
     One(Mac),
     Many(Vec<Mac>),
+    /// A signature of RFC 9421, right already; the body is held against its digest.
+    Message(Box<Opened>),
 }
 
 impl Verifier {
@@ -66,6 +69,11 @@ impl Verifier {
             return Ok(States::None);
         };
         let mut scene = Scene::of_head(head, plan.base.as_ref(), Some(signature));
+        if let Some(message) = &signature.message {
+            required(plan, &scene, true)?;
+            signed_headers(plan, &scene)?;
+            return Ok(States::Message(Box::new(message.open(&scene, keys)?)));
+        }
         if signature.in_head() {
             if plan.algorithm.is_bare() {
                 token(plan, &scene, keys)?;
@@ -132,6 +140,7 @@ impl Verifier {
             States::None => {}
             States::One(mac) => mac.update(frame),
             States::Many(macs) => macs.iter_mut().for_each(|mac| mac.update(frame)),
+            States::Message(opened) => opened.update(frame),
         }
         self.digest.update(frame);
         self.fed += frame.len();

@@ -36,7 +36,15 @@ impl Draft<'_> {
                 None,
             );
         }
-        if !none && self.preset.signature.is_none() {
+        let message = self.preset.message_signature.is_some();
+        if none && message {
+            self.problem(
+                "/verify/message_signature",
+                "`algorithm: none` verifies nothing, so there is no signature",
+                None,
+            );
+        }
+        if !none && !message && self.preset.signature.is_none() {
             self.problem(
                 "/verify/signature",
                 "it must say where the signature stands",
@@ -120,6 +128,7 @@ impl Draft<'_> {
         }
         if let Some(time) = &plan.time
             && !plan.algorithm.is_jwt()
+            && plan.message().is_none()
             && !covers_time(plan, &time.field)
         {
             self.problem(

@@ -4,13 +4,14 @@ use super::{BodyHash, Plan, Role, known};
 use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
+    message::Message,
     pick::Pointers,
-    preset::{Digested, OneOrMany},
+    preset::{Algorithm, Digested, OneOrMany},
     template::{Piece, Template},
     url::PublicUrl,
 };
 use http::Method;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A plan in the making.
 pub struct Draft<'a> {
@@ -21,6 +22,8 @@ pub struct Draft<'a> {
     pub(super) known: Pointers,
     pub(super) claims: Pointers,
     pub(super) settings: BTreeSet<String>,
+    /// What a signature of RFC 9421 must be, if it is one.
+    pub(super) message: Option<Arc<Message>>,
 }
 
 impl<'a> Draft<'a> {
@@ -33,6 +36,7 @@ impl<'a> Draft<'a> {
             known: Pointers::default(),
             claims: Pointers::default(),
             settings: BTreeSet::new(),
+            message: None,
         }
     }
 
@@ -69,7 +73,12 @@ impl<'a> Draft<'a> {
         let require = self.require();
         let key_url = self.key_url();
         let each = self.each();
-        let covers = self.covers(&templates, covers_body, each.is_some());
+        let message = signature.as_ref().and_then(|signature| signature.message.clone());
+        let covers = match &message {
+            Some(message) => message.covers(),
+            None => self.covers(&templates, covers_body, each.is_some()),
+        };
+        self.message.clone_from(&message);
         let id = self.ids(&templates, covers, covers_body);
         let (event, action) = self.events(&templates, covers);
         let tenant = preset
@@ -81,10 +90,12 @@ impl<'a> Draft<'a> {
         let challenges = self.challenges();
         let signs_url = templates.iter().any(Template::has_url)
             || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
-        let signs_query = templates
-            .iter()
-            .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped)));
-        let base = self.base(signs_url);
+        let signs_query = message.as_ref().is_some_and(|message| message.signs_query())
+            || templates
+                .iter()
+                .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped)));
+        let needs_url = signs_url || message.as_ref().is_some_and(|message| message.needs_url());
+        let base = self.base(needs_url);
         let signs_form = templates
             .iter()
             .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm)));
@@ -93,12 +104,20 @@ impl<'a> Draft<'a> {
             None => facts::window(None, self.options),
         };
         let plan = Plan {
-            algorithm: preset.algorithm,
+            algorithm: match preset.algorithm {
+                // RFC 9421 knows the name in this form only.
+                Algorithm::EcdsaP256Sha256 if message.is_some() => Algorithm::EcdsaP256Sha256Fixed,
+                other => other,
+            },
             key: preset.key,
-            signed_fields: known::signed_fields(&templates, time.as_ref()),
-            signs_method: templates
-                .iter()
-                .any(|template| template.has(|piece| matches!(piece, Piece::Method))),
+            signed_fields: match &message {
+                Some(message) => message.signed_fields(),
+                None => known::signed_fields(&templates, time.as_ref()),
+            },
+            signs_method: message.as_ref().is_some_and(|message| message.signs_method())
+                || templates
+                    .iter()
+                    .any(|template| template.has(|piece| matches!(piece, Piece::Method))),
             digests_body: !preset.algorithm.is_bare()
                 && !id.iter().any(|id| matches!(id.role, Role::Key | Role::KeyUnless(_))),
             methods: self.methods(),
@@ -117,6 +136,7 @@ impl<'a> Draft<'a> {
             repeatable,
             challenges,
             signs_url,
+            needs_url,
             signs_query,
             covers,
             base,

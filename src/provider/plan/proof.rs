@@ -5,8 +5,9 @@ use crate::provider::{
     Tolerance, facts,
     field::{Field, Place},
     key_url::KeyUrl,
+    message,
     pick::Pointers,
-    preset::{Covers, OneOrMany, SignatureRule, TimestampRule},
+    preset::{Covers, OneOrMany, SignatureRule, Unit},
     signature::Signature,
     template::{Piece, Template},
 };
@@ -16,6 +17,9 @@ const MAX_TEMPLATES: usize = 4;
 
 impl Draft<'_> {
     pub(super) fn signature(&mut self) -> Option<Signature> {
+        if let Some(rule) = &self.preset.message_signature {
+            return Some(self.message_signature(rule));
+        }
         let rule = self.preset.signature.as_ref()?;
         let (from, prefix) = self.moved(rule);
         let mut fields = Vec::new();
@@ -59,6 +63,7 @@ impl Draft<'_> {
             split,
             prefix,
             encoding: rule.encoding,
+            message: None,
         })
     }
 
@@ -84,7 +89,7 @@ impl Draft<'_> {
     pub(super) fn templates(&mut self) -> Vec<Template> {
         let bare = self.preset.algorithm.is_bare() || self.preset.algorithm.is_jwt();
         let Some(signed) = &self.preset.signed else {
-            return if bare {
+            return if bare || self.preset.message_signature.is_some() {
                 Vec::new()
             } else {
                 vec![self.template("/verify/signed", "{body}")]
@@ -110,7 +115,22 @@ impl Draft<'_> {
     }
 
     pub(super) fn time(&mut self) -> Option<Time> {
-        let rule: &TimestampRule = self.preset.timestamp.as_ref()?;
+        let message = self.preset.message_signature.is_some();
+        let Some(rule) = &self.preset.timestamp else {
+            // Every signature of RFC 9421 states when it was made.
+            return message.then(|| Time {
+                field: message::created(),
+                unit: Unit::S,
+                window: facts::window(None, self.options),
+            });
+        };
+        if message && (rule.from != "signature:created" || rule.unit != Unit::S) {
+            self.problem(
+                "/verify/timestamp",
+                "the signed time of RFC 9421 is `signature:created`, in seconds",
+                None,
+            );
+        }
         let field = self.proof_field("/verify/timestamp/from", &rule.from)?;
         let own = rule.tolerance.map(|past| Tolerance {
             past: past.0,
@@ -186,6 +206,9 @@ impl Draft<'_> {
     pub(super) fn is_signed(&self, field: &Field, templates: &[Template], covers: Covers, body_hash: bool) -> bool {
         if self.preset.algorithm.is_bare() {
             return false;
+        }
+        if let Some(message) = &self.message {
+            return message.signs(field);
         }
         if self.preset.algorithm.is_jwt() {
             return match field.place {

@@ -24,7 +24,13 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, signature in DER.
     EcdsaP256Sha256,
-    /// RSA PKCS#1 v1.5 with SHA-256.
+    /// ECDSA on P-256 with SHA-256, signature as r and s, 64 bytes; what RFC 9421 means by `ecdsa-p256-sha256`.
+    EcdsaP256Sha256Fixed,
+    /// ECDSA on P-384 with SHA-384, signature as r and s, 96 bytes.
+    EcdsaP384Sha384,
+    /// RSA PSS with SHA-512 and a salt of 64 bytes.
+    RsaPssSha512,
+    /// RSA PKCS#1 v1.5 with SHA-256 (`rsa-v1_5-sha256` of RFC 9421).
     RsaSha256,
     /// RSA PKCS#1 v1.5 with SHA-1, only where a provider has nothing else.
     RsaSha1,
@@ -84,6 +90,9 @@ impl Algorithm {
             Self::Sha512 => "sha512",
             Self::Ed25519 => "ed25519",
             Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+            Self::EcdsaP256Sha256Fixed => "ecdsa-p256-sha256-fixed",
+            Self::EcdsaP384Sha384 => "ecdsa-p384-sha384",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
             Self::RsaSha256 => "rsa-sha256",
             Self::RsaSha1 => "rsa-sha1",
             Self::RsaSha256OrSha1 => "rsa-sha256-or-sha1",
@@ -112,6 +121,9 @@ impl Algorithm {
             self,
             Self::Ed25519
                 | Self::EcdsaP256Sha256
+                | Self::EcdsaP256Sha256Fixed
+                | Self::EcdsaP384Sha384
+                | Self::RsaPssSha512
                 | Self::RsaSha256
                 | Self::RsaSha1
                 | Self::RsaSha256OrSha1

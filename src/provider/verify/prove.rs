@@ -9,6 +9,7 @@ use crate::{
         form, freshness, jwt,
         keys::{Key, Keys},
         mac::Mac,
+        message::Opened,
         plan::Plan,
         template::{self, Piece},
     },
@@ -99,6 +100,9 @@ fn one<'a>(
     if plan.algorithm.is_jwt() {
         return bearer(plan, &scene, envelope, keys, now);
     }
+    if let States::Message(opened) = states {
+        return message(plan, *opened, &scene, now);
+    }
     required(plan, &scene, false).map_err(unverified)?;
     if let Some(url) = &plan.key_url {
         url.check(&scene).map_err(unverified)?;
@@ -148,7 +152,8 @@ fn streamed(plan: &Plan, states: States, scene: &Scene<'_>, at: usize, keys: &Ke
     let rest = &plan.templates[0].pieces[at + 1..];
     let mut hit = None;
     match states {
-        States::None => {}
+        // That one has no template.
+        States::None | States::Message(_) => {}
         States::One(mac) => compare(plan, mac, rest, scene, 0, &mut hit)?,
         // Every secret is tried, also after a match: time must not tell which one it was.
         States::Many(macs) => {
@@ -283,6 +288,25 @@ fn bearer(
         mac: Some(opened.mac),
         signed_at,
         claims: Some(opened.claims),
+    })
+}
+
+/// A signature of RFC 9421 was right: the body, then the time.
+fn message(plan: &Plan, mut opened: Opened, scene: &Scene<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+    required(plan, scene, false).map_err(Refusal::Unverified)?;
+    opened.check_body().map_err(Refusal::Unverified)?;
+    fresh(plan, Some(opened.created), now)?;
+    let honoured = plan.time.as_ref().is_some_and(|time| time.window.is_some());
+    if honoured && opened.expires.is_some_and(|expires| now > expires) {
+        let age_millis = now.millis_since(opened.created);
+        return Err(Refusal::Stale { age_millis });
+    }
+    Ok(Proof {
+        verified: Verified::Signature,
+        secret: Some(opened.secret),
+        mac: Some(opened.mac),
+        signed_at: Some(opened.created),
+        claims: None,
     })
 }
 
