@@ -4,16 +4,19 @@ pub mod app;
 pub mod authority;
 pub mod browser;
 pub mod frames;
+pub mod hpack;
 pub mod process;
 pub mod secure;
 pub mod sidecar;
 pub mod signed;
+pub mod upstream;
 pub mod wire;
 
 pub use app::{App, Script};
 pub use authority::Authority;
 pub use process::{Folder, PORTS, Process, hookward};
 pub use sidecar::Sidecar;
+pub use upstream::Upstream;
 pub use wire::{Answer, Request};
 
 use std::{

@@ -1,26 +1,31 @@
 //! The attack table over real sockets: each row as HTTP/1.1, as HTTP/1.1 over TLS, and as HTTP/2 where it exists there.
 
+mod case;
+mod content;
 #[expect(clippy::too_many_lines, reason = "tables are long")]
 mod frames;
-#[expect(clippy::type_complexity, reason = "one use")]
+#[expect(clippy::too_many_lines, reason = "tables are long")]
+mod framing;
+#[expect(clippy::too_many_lines, reason = "tables are long")]
+mod heads;
+mod index;
+mod judge;
+mod lines;
 mod parsers;
-#[expect(
-    clippy::too_many_lines,
-    clippy::type_complexity,
-    clippy::format_collect,
-    clippy::sliced_string_as_bytes,
-    reason = "tables are long, and what they are made of is short-lived"
-)]
-mod rows;
+mod paths;
+mod repeats;
+mod signatures;
+mod trust;
 
 use super::support::{
-    App, Folder, Sidecar,
-    app::Recorded,
+    Folder, Sidecar, Upstream,
     secure::{self, Authority, NAME},
     signed::push,
+    wait_until,
     wire::Connection,
 };
-use rows::{After, Case, Forwarded, Piece};
+use case::{After, Case, Forwarded, Piece, Table};
+use judge::Judge;
 
 const YAML: &str = "
 hosts: [hooks.example.com]
@@ -29,6 +34,33 @@ sources:
     provider: github
     path: /github
     secrets: [{env: SECRET}]
+  other:
+    provider: github
+    path: /github/other
+    secrets: [{env: SECRET}]
+  small:
+    provider: github
+    path: /small
+    secrets: [{env: SECRET}]
+    max_body: 64B
+  limited:
+    provider: github
+    path: /limited
+    secrets: [{env: SECRET}]
+    rate_limit: {per: source, rate: 1/h, burst: 1}
+  rotated:
+    provider: github
+    path: /rotated
+    secrets: [{env: SECRET}, {env: WHSEC}, {env: TOKEN}]
+  slack:
+    provider: slack
+    path: /slack
+    secrets: [{env: SECRET}]
+  instagram:
+    provider: instagram
+    path: /instagram
+    secrets: [{env: SECRET}]
+    settings: {verify_token: {env: TOKEN}}
   stripe:
     provider: stripe
     path: /stripe
@@ -39,146 +71,135 @@ sources:
     secrets: [{env: WHSEC}]
 ";
 
-/// What is wrong with what the app got.
-fn misread(seen: &Recorded, expected: &Forwarded) -> Option<String> {
-    let length = expected.body.len().to_string();
-    let lines = |name: &str| seen.bytes.get_all(name).iter().count();
-    let one = |name: &str, value: &str| lines(name) == 1 && seen.bytes[name].as_bytes() == value.as_bytes();
-    if seen.method != expected.method || seen.target.as_bytes() != expected.target {
-        return Some(format!("{} {}", seen.method, seen.target));
-    }
-    if seen.body != expected.body {
-        return Some(format!("a body of {} bytes", seen.body.len()));
-    }
-    if !one("content-length", &length) || lines("transfer-encoding") != 0 || lines("host") != 1 {
-        return Some(format!("framed or addressed otherwise: {:?}", seen.bytes));
-    }
-    if !one("hookward-verified", "signature") {
-        return Some(format!("not vouched for once: {:?}", seen.bytes));
-    }
-    let left = expected.absent.iter().find(|name| lines(name) != 0)?;
-    Some(format!("{left} arrived"))
+/// Every case of HTTP/1.1, and with it what of it HTTP/2 can say.
+fn rows() -> Vec<Case> {
+    let mut table = Table::new();
+    framing::framing(&mut table);
+    framing::chunks(&mut table);
+    lines::lines(&mut table);
+    heads::heads(&mut table);
+    table.over_both(paths::paths);
+    table.over_both(trust::trust);
+    trust::proxies(&mut table);
+    table.over_both(signatures::signatures);
+    table.over_both(content::content);
+    table.over_both(content::documents);
+    content::sizes(&mut table);
+    table.over_both(repeats::repeats);
+    table.over_both(repeats::handshakes);
+    table.over_both(repeats::limits);
+    table.cases
 }
 
-/// Sends one case and a second request after it; tells what is wrong.
-fn judge(app: &App, case: &Case, n: usize, mut connection: Connection) -> Result<(), String> {
-    let before = app.seen().len();
-    let probe = push(1_000_000 + n).header("Connection", "close");
-    let mut raw = case.raw.clone();
-    if !case.ends {
-        raw.extend([probe.head(), probe.body.clone()].concat());
-    }
-    connection.write(&raw);
-    if case.ends {
-        connection.finish();
-    }
-    let mut statuses = Vec::new();
-    while let Some(answer) = connection.answer() {
-        if answer.status != 100 {
-            statuses.push(answer.status);
+/// How the cases of one lane reach the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Plain,
+    Tls,
+    Http2,
+}
+
+/// A sidecar for a lane, in front of `upstream`, and how connections to it are opened.
+struct Door {
+    sidecar: Sidecar,
+    client: Option<std::sync::Arc<rustls::ClientConfig>>,
+    _folder: Folder,
+}
+
+impl Door {
+    fn open(lane: Lane, upstream: std::net::SocketAddr) -> Self {
+        let folder = Folder::new();
+        let mut yaml = format!("upstream: http://{upstream}\n{YAML}");
+        let mut client = None;
+        if lane == Lane::Tls {
+            let authority = Authority::new();
+            let issued = authority.issue(NAME);
+            let listen = format!(
+                "listen: {{address: \"127.0.0.1:0\", tls: {{cert: \"{}\", key: \"{}\"}}}}\n",
+                folder.write("tls.crt", &issued.cert).display(),
+                folder.write("tls.key", &issued.key).display()
+            );
+            yaml.insert_str(0, &listen);
+            client = Some(authority.client(&[b"http/1.1"], None));
+        }
+        let sidecar = Sidecar::start(&yaml);
+        Self {
+            sidecar,
+            client,
+            _folder: folder,
         }
     }
-    if case.ends && statuses == [400] {
-        statuses.clear();
-    }
-    let served = match case.after {
-        After::Serves => true,
-        After::Closes => false,
-        After::Either => statuses.len() == case.statuses.len() + 1,
-    };
-    let mut expected = case.statuses.clone();
-    if served {
-        expected.push(200);
-    }
-    if statuses != expected {
-        return Err(format!("answered {statuses:?}, not {expected:?}"));
-    }
-    let mut seen = app.seen().split_off(before).into_iter();
-    if let Some(expected) = &case.forwarded {
-        let Some(first) = seen.next() else {
-            return Err("not forwarded".to_owned());
-        };
-        if let Some(wrong) = misread(&first, expected) {
-            return Err(wrong);
+
+    fn connect(&self) -> Connection {
+        let to = self.sidecar.addresses.webhooks;
+        match &self.client {
+            Some(client) => secure::connect(to, client).expect("TLS").0,
+            None => Connection::open(to),
         }
-    }
-    let rest: Vec<Recorded> = seen.collect();
-    match (served, rest.as_slice()) {
-        (false, []) => Ok(()),
-        (true, [second]) if second.body == probe.body && second.target == "/github" => Ok(()),
-        (_, other) => Err(format!("the app also got {other:?}")),
     }
 }
 
-fn run(lane: &str, tls: bool) -> (usize, Vec<String>) {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
-    let issued = authority.issue(NAME);
-    let (cert, key) = (
-        folder.write("tls.crt", &issued.cert),
-        folder.write("tls.key", &issued.key),
-    );
-    let mut yaml = YAML.to_owned();
-    if tls {
-        let listen = format!(
-            "listen: {{address: \"127.0.0.1:0\", tls: {{cert: \"{}\", key: \"{}\"}}}}\n",
-            cert.display(),
-            key.display()
-        );
-        yaml.insert_str(1, &listen);
-    }
-    let sidecar = Sidecar::before(&app, &yaml);
-    let client = authority.client(&[b"http/1.1"], None);
-    let open = || {
-        if tls {
-            secure::connect(sidecar.addresses.webhooks, &client).expect("TLS").0
-        } else {
-            Connection::open(sidecar.addresses.webhooks)
-        }
-    };
+/// Sends all cases of a lane: the row of each, and what is wrong.
+fn run(lane: Lane) -> (Vec<u32>, Vec<String>) {
+    let upstream = Upstream::start();
+    let door = Door::open(lane, upstream.address);
+    let (mut judge, mut rows_seen, mut wrong) = (Judge::new(&upstream), Vec::new(), Vec::new());
     // Who has proven to be honest once is not taken for an attacker by the number of his mistakes.
-    assert_eq!(open().exchange(&push(2_000_000)).map(|answer| answer.status), Some(200));
-    let cases = rows::all();
-    let mut wrong = Vec::new();
-    for (n, case) in cases.iter().enumerate() {
-        if let Err(why) = judge(&app, case, n, open()) {
-            wrong.push(format!("{lane}, row {}, {:?}: {why}", case.row, case.what));
+    let honest = door.connect().exchange(&push(2_000_000)).map(|answer| answer.status);
+    assert_eq!(honest, Some(200));
+    judge.expects("delivered");
+    let mut tell = |row: u32, what: &str, said: Result<(), String>| {
+        rows_seen.push(row);
+        if let Err(why) = said {
+            wrong.push(format!("{lane:?}, row {row}, {what:?}: {why}"));
+        }
+    };
+    if lane == Lane::Http2 {
+        for (n, case) in frames::all().iter().enumerate() {
+            let said = frames::judge(&mut judge, case, n, door.sidecar.addresses.webhooks);
+            tell(case.row, &case.what, said);
+        }
+    } else {
+        for (n, case) in rows().iter().enumerate() {
+            let said = judge.over_http1(case, n, door.connect());
+            tell(case.row, &case.what, said);
         }
     }
-    (cases.len(), wrong)
+    wait_until("the connections are closed", || {
+        door.sidecar.metric("hookward_connections") < 0.5
+    });
+    wrong.extend(judge.sum(&door.sidecar).into_iter().map(|why| format!("{lane:?}: {why}")));
+    (rows_seen, wrong)
 }
 
 #[test]
 fn every_row_over_every_wire() {
-    let plain = std::thread::spawn(|| run("plain", false));
-    let tls = std::thread::spawn(|| run("TLS", true));
-    let h2 = std::thread::spawn(frames::run);
-    let mut count = 0;
-    let mut wrong = Vec::new();
-    for lane in [plain, tls, h2] {
-        let (cases, found) = lane.join().expect("no panic");
-        count += cases;
-        wrong.extend(found);
-    }
+    let lanes = [Lane::Plain, Lane::Tls, Lane::Http2].map(|lane| std::thread::spawn(move || run(lane)));
+    let [plain, tls, http2] = lanes.map(|lane| lane.join().expect("no panic"));
+    let count = plain.0.len() + tls.0.len() + http2.0.len();
+    println!("{} + {} + {} = {count} cases", plain.0.len(), tls.0.len(), http2.0.len());
+    let wrong = [plain.1, tls.1, http2.1].concat();
     assert!(
         wrong.is_empty(),
         "{} of {count} wrong:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(count >= 400, "only {count} cases");
+    assert!(count >= 897, "only {count} cases");
 }
 
 /// The judge of the cases would see a case that is wrong.
 #[test]
 fn the_judge_sees_what_is_wrong() {
-    let app = App::start();
-    let sidecar = Sidecar::before(&app, YAML);
+    let upstream = Upstream::start();
+    let door = Door::open(Lane::Plain, upstream.address);
+    let mut judge = Judge::new(&upstream);
     let piece = Piece::new(1, b"{\"n\":1}");
-    let case = |statuses: &[u16], body: Option<&[u8]>, after| Case {
+    let case = |said: (u16, &'static str), body: Option<&[u8]>, after| Case {
         row: 0,
         what: "a good request".to_owned(),
         raw: piece.raw(),
-        statuses: statuses.to_vec(),
+        answers: vec![said],
         forwarded: body.map(|body| Forwarded {
             method: "POST",
             target: b"/github".to_vec(),
@@ -187,12 +208,16 @@ fn the_judge_sees_what_is_wrong() {
         }),
         after,
         ends: false,
+        stream: None,
     };
-    let judged = |case: &Case, n| judge(&app, case, n, Connection::open(sidecar.addresses.webhooks));
-    assert_eq!(judged(&case(&[200], Some(&piece.body), After::Serves), 1), Ok(()));
+    let (delivered, duplicate) = ((200, "delivered"), (200, "duplicate"));
+    let mut judged = |case: &Case, n| judge.over_http1(case, n, door.connect());
+    assert_eq!(judged(&case(delivered, Some(&piece.body), After::Serves), 1), Ok(()));
     // From here on it is a duplicate, which is answered and not forwarded.
-    assert!(judged(&case(&[200], Some(&piece.body), After::Serves), 2).is_err());
-    assert!(judged(&case(&[400], None, After::Closes), 3).is_err());
-    assert!(judged(&case(&[200], None, After::Closes), 4).is_err());
-    assert_eq!(judged(&case(&[200], None, After::Serves), 5), Ok(()));
+    assert!(judged(&case(duplicate, Some(&piece.body), After::Serves), 2).is_err());
+    assert!(judged(&case((400, "malformed"), None, After::Closes), 3).is_err());
+    assert!(judged(&case(duplicate, None, After::Closes), 4).is_err());
+    assert!(judged(&case(delivered, None, After::Serves), 5).is_err());
+    assert_eq!(judged(&case(duplicate, None, After::Serves), 6), Ok(()));
+    assert!(!judge.sum(&door.sidecar).is_empty(), "the wrong expectations are not in the figures");
 }

@@ -1,5 +1,6 @@
 //! A client of HTTP/2 that writes frames as a test makes them up, right or wrong, and reads what comes back.
 
+use super::hpack::{Decoder, Field};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -31,7 +32,7 @@ pub struct Frame {
 /// How a stream, or with it the connection, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// An answer; 0 for a status that needs a decoder.
+    /// An answer.
     Status(u16),
     /// `RST_STREAM` with this code.
     Reset(u32),
@@ -86,6 +87,7 @@ pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
 /// One connection.
 pub struct Frames {
     stream: TcpStream,
+    decoder: Decoder,
 }
 
 impl Frames {
@@ -96,16 +98,20 @@ impl Frames {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .expect("a socket");
-        let mut frames = Self { stream };
+        let mut frames = Self {
+            stream,
+            decoder: Decoder::default(),
+        };
         frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         frames.send(&frame(SETTINGS, 0, 0, settings));
         frames
     }
 
-    /// The same connection for another thread.
+    /// The same connection for another thread; only one of them reads answers.
     pub fn also(&self) -> Self {
         Self {
             stream: self.stream.try_clone().expect("a socket"),
+            decoder: Decoder::default(),
         }
     }
 
@@ -136,27 +142,38 @@ impl Frames {
 
     /// Reads until this stream or the connection ends.
     pub fn end_of(&mut self, stream: u32) -> End {
+        self.ends_of([stream])[0].0
+    }
+
+    /// Reads until each of these streams, or the connection, has ended: how, and the headers of the answers.
+    pub fn ends_of<const N: usize>(&mut self, streams: [u32; N]) -> [(End, Vec<Field>); N] {
         let word = |payload: &[u8], at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"));
-        while let Some(frame) = self.next() {
-            match frame.kind {
+        let mut ends: [Option<(End, Vec<Field>)>; N] = std::array::from_fn(|_| None);
+        let mut last = End::Closed;
+        while ends.iter().any(Option::is_none) {
+            let Some(frame) = self.next() else { break };
+            let end = match frame.kind {
                 SETTINGS if frame.flags & ACK == 0 => {
                     self.send(&self::frame(SETTINGS, ACK, 0, b""));
+                    continue;
                 }
-                GOAWAY if word(&frame.payload, 4) != 0 => return End::Gone(word(&frame.payload, 4)),
-                RST_STREAM if frame.stream == stream => return End::Reset(word(&frame.payload, 0)),
-                HEADERS if frame.stream == stream => return End::Status(status(&frame.payload)),
-                _ => {}
+                GOAWAY if word(&frame.payload, 4) != 0 => {
+                    last = End::Gone(word(&frame.payload, 4));
+                    break;
+                }
+                RST_STREAM => (End::Reset(word(&frame.payload, 0)), Vec::new()),
+                HEADERS => {
+                    let fields = self.decoder.read(&frame.payload).expect("a block of headers");
+                    let status = fields.first().filter(|(name, _)| name == ":status");
+                    let status = status.and_then(|(_, value)| value.parse().ok()).expect("a status");
+                    (End::Status(status), fields)
+                }
+                _ => continue,
+            };
+            if let Some(at) = streams.iter().position(|stream| *stream == frame.stream) {
+                ends[at].get_or_insert(end);
             }
         }
-        End::Closed
-    }
-}
-
-fn status(block: &[u8]) -> u16 {
-    match block.iter().find(|byte| **byte & 0xe0 != 0x20) {
-        Some(0x88) => 200,
-        Some(0x8c) => 400,
-        Some(0x8d) => 404,
-        _ => 0,
+        ends.map(|end| end.unwrap_or((last, Vec::new())))
     }
 }

@@ -1,0 +1,86 @@
+//! Rows 42 to 54: signatures that are missing, doubled, cut, dressed up or of another kind.
+
+use super::super::support::signed::{SECRET, TOKEN, hmac_sha256, standard_secret};
+use super::case::{Table, signature};
+use data_encoding::{BASE64, HEXLOWER};
+
+pub fn signatures(t: &mut Table) {
+    let right = |t: &mut Table| {
+        let p = t.good();
+        let hex = signature(&p.body);
+        (p, hex)
+    };
+    let forms: [(u32, fn(&str) -> Vec<u8>); 24] = [
+        (42, |hex| {
+            format!("sha256={hex}\r\nX-Hub-Signature-256: sha256=00").into_bytes()
+        }),
+        (42, |hex| {
+            format!("sha256=00\r\nX-Hub-Signature-256: sha256={hex}").into_bytes()
+        }),
+        (42, |hex| {
+            format!("sha256={hex}\r\nX-Hub-Signature-256: sha256={hex}").into_bytes()
+        }),
+        (43, |hex| format!("sha256={hex}, sha256={hex}").into_bytes()),
+        (43, |hex| format!("sha256={hex},").into_bytes()),
+        (45, |hex| format!("v0={hex}").into_bytes()),
+        (45, |hex| format!("sha1={}", &hex[..40]).into_bytes()),
+        (45, |hex| hex.as_bytes().to_vec()),
+        (46, |hex| format!("SHA256={hex}").into_bytes()),
+        (46, |hex| format!("sha256={}", hex.to_uppercase()).into_bytes()),
+        (46, |hex| format!("sha256= {hex}").into_bytes()),
+        (46, |hex| format!("sha256 ={hex}").into_bytes()),
+        (46, |hex| format!("sha256=\u{ff10}{}", &hex[1..]).into_bytes()),
+        (46, |hex| [b"sha256=\xff", hex[1..].as_bytes()].concat()),
+        (46, |hex| format!("sha256=\"{hex}\"").into_bytes()),
+        (47, |_| b"sha256=".to_vec()),
+        (47, |_| b"".to_vec()),
+        (47, |hex| format!("sha256={}", &hex[..32]).into_bytes()),
+        (47, |hex| format!("sha256={}", &hex[..63]).into_bytes()),
+        (47, |hex| format!("sha256={hex}0").into_bytes()),
+        (47, |hex| format!("sha256={hex}{hex}").into_bytes()),
+        (48, |hex| {
+            format!(
+                "sha256={}",
+                BASE64.encode(&HEXLOWER.decode(hex.as_bytes()).expect("hex"))
+            )
+            .into_bytes()
+        }),
+        (48, |hex| format!("sha256=0x{}", &hex[2..]).into_bytes()),
+        (50, |hex| format!("none={hex}").into_bytes()),
+    ];
+    for (row, form) in forms {
+        let (p, hex) = right(t);
+        let value = form(&hex);
+        let what = String::from_utf8_lossy(&value).into_owned();
+        t.off(row, &what, &p.signature(Some(&value)), 401);
+    }
+    let (p, hex) = right(t);
+    let p = p
+        .signature(None)
+        .more(format!("X-Hub-Signature: sha1={}\r\n", &hex[..40]).as_bytes());
+    t.off(49, "SHA-1 only", &p, 401);
+    for name in ["X_Hub_Signature_256", "X-Hub-Signature", "X-Hub-Signature-256-"] {
+        let (p, hex) = right(t);
+        let p = p.signature(None).more(format!("{name}: sha256={hex}\r\n").as_bytes());
+        t.off(54, name, &p, 401);
+    }
+    let p = t.good().signature(None);
+    t.off(54, "missing", &p, 401);
+    // Each of several secrets is tried, and none that was not configured.
+    for (what, secret, is_right) in [
+        ("the newest of three secrets", SECRET.to_owned(), true),
+        ("the second of three secrets", standard_secret(), true),
+        ("the oldest of three secrets", TOKEN.to_owned(), true),
+        ("a fourth secret", "of nobody, and long enough".to_owned(), false),
+        ("no secret", String::new(), false),
+    ] {
+        let p = t.good().start("POST /rotated HTTP/1.1");
+        let hex = HEXLOWER.encode(&hmac_sha256(secret.as_bytes(), &[&p.body]));
+        let p = p.signature(Some(format!("sha256={hex}").as_bytes()));
+        if is_right {
+            t.passes(56, what, &p);
+        } else {
+            t.off(56, what, &p, 401);
+        }
+    }
+}
