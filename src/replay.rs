@@ -208,14 +208,23 @@ pub struct Settlement {
     pub delivered: Vec<DestinationName>,
     /// The attempt is over: what is missing is free for the next one.
     pub last: bool,
-    /// How long ago that was; more than nothing where a ledger hears of it later.
-    pub age: Duration,
+    /// When they did.
+    pub succeeded: Succeeded,
     /// As in [`Ask`].
     pub event: Option<EventName>,
     /// As in [`Ask`].
     pub id: Option<IdDigest>,
     /// As in [`Ask`].
     pub mac: Option<MacDigest>,
+}
+
+/// When an attempt succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Succeeded {
+    /// So long after the ledger that is told was asked for the claim.
+    AfterClaim(Duration),
+    /// So long ago: the ledger hears of it later.
+    Ago(Duration),
 }
 
 /// What became of a settlement.

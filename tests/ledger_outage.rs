@@ -309,7 +309,7 @@ async fn a_success_that_is_noted_in_an_outage_does_not_give_the_claim_away() {
     server.restart();
     here.recovered().await;
     wait_until("everything is written back", async || here.replays.entries() == 0).await;
-    let had: bool = server.query(&["HEXISTS", &format!("hw:{{acme/{}}}", goes_on.key.to_text()), "d:a"]);
+    let had = server.has_had_it(&format!("hw:{{acme/{}}}", goes_on.key.to_text()), "a");
     assert!(had, "the success is known to Redis");
     let second = there.claim(&again(&goes_on), OnOutage::Reject).await;
     assert!(

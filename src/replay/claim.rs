@@ -1,7 +1,7 @@
 //! A granted claim: the right, until its deadline, to forward one delivery, and the duty to say how that ended.
 
 use super::{
-    Ask, Delivered, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Unavailable,
+    Ask, Delivered, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Succeeded, Unavailable,
     front::Worker,
     redis::{Orphan, Owed, RedisLedger},
 };
@@ -29,6 +29,8 @@ pub struct Witness {
     ask: Ask,
     grant: Grant,
     home: Home,
+    /// Before the question was sent.
+    asked: Monotonic,
 }
 
 /// Who granted it.
@@ -59,6 +61,7 @@ impl Claim {
             ask,
             grant,
             home,
+            asked,
         };
         Self { witness, asked, orphan }
     }
@@ -243,7 +246,7 @@ impl Witness {
             required: required.to_vec(),
             delivered: delivered.to_vec(),
             last,
-            age: Duration::ZERO,
+            succeeded: Succeeded::AfterClaim(self.worker.now().since(self.asked)),
             event: self.ask.event.clone(),
             id: self.ask.id,
             mac: self.ask.mac,

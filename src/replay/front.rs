@@ -2,7 +2,7 @@
 
 use super::{
     Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays,
-    Seen, Settlement, SourceTag, Unavailable, Verdict,
+    Seen, Settlement, SourceTag, Succeeded, Unavailable, Verdict,
     claim::Home,
     memory::Glance,
     outage::write_back,
@@ -210,7 +210,7 @@ async fn restore(redis: &RedisLedger, ask: &Ask, fence: u64, delivered: &Deliver
         required: had.clone(),
         delivered: had,
         last: true,
-        age: ask.keep.saturating_sub(delivered.left),
+        succeeded: Succeeded::Ago(ask.keep.saturating_sub(delivered.left)),
         event: ask.event.clone(),
         id: delivered.id,
         mac: delivered.mac,

@@ -46,8 +46,8 @@ impl Lately {
 /// twice.
 pub(super) const SLACK: Duration = Duration::from_millis(200);
 
-/// The longest event name that a record keeps, bytes: a longer value would make Redis store the whole record in five
-/// times the memory (`hash-max-listpack-value`). A record without is not found by event.
+/// The longest event name that a record keeps, bytes: a sender chooses it, and a record costs memory for as long as it
+/// lives. A record without is not found by event.
 pub(super) const LONGEST_EVENT: usize = 64;
 
 /// The name as a record keeps it.

@@ -5,15 +5,16 @@
 mod again;
 mod answer;
 mod owed;
+mod record;
 
 pub use owed::Owed;
 pub(super) use {answer::Answer, owed::Orphan};
 
 use answer::{number, strange, text};
+use record::write_delivered;
 
 use super::{
     Ask, Forgotten, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag, Unavailable, Verdict,
-    lately,
 };
 use crate::{
     event::{Clock, DeliveryKey, Nonce},
@@ -60,17 +61,17 @@ impl RedisLedger {
     /// milliseconds its clock is ahead of ours (negative: behind).
     pub async fn probe(&self) -> Result<i64, Unavailable> {
         let answer = self.store.probe(&PROBE, PROBED, &[], Repeat::Once).await?;
-        self.ahead(&answer).ok_or_else(|| strange("probe"))
+        Ok(self.ahead(number(&answer).ok_or_else(|| strange("probe"))?))
     }
 
     /// The same question, and the breaker learns of the answer.
     pub async fn heartbeat(&self) -> Result<i64, Unavailable> {
         let answer = self.store.run(&PROBE, PROBED, &[], Repeat::Once).await?;
-        self.ahead(&answer).ok_or_else(|| strange("probe"))
+        Ok(self.ahead(number(&answer).ok_or_else(|| strange("probe"))?))
     }
 
-    fn ahead(&self, now: &Value) -> Option<i64> {
-        Some(number::<i64>(now)?.saturating_sub(self.clock.wall().as_millis()))
+    fn ahead(&self, now: i64) -> i64 {
+        now.saturating_sub(self.clock.wall().as_millis())
     }
 
     /// [`Ledger::claim`] with Redis's clock; a claim that Redis may have executed all the same comes back as an orphan.
@@ -79,11 +80,16 @@ impl RedisLedger {
         let args = [
             Arg::Bytes(owner.as_bytes()),
             Arg::Number(millis(ask.lease)),
-            Arg::Number(millis(ask.open)),
+            Arg::Number(millis(ask.open.max(ask.lease))),
         ];
         let reply = self
             .store
-            .run(&CLAIM, record(&ask.source, &ask.key).as_bytes(), &args, Repeat::Once)
+            .run(
+                &CLAIM,
+                record::name(&ask.source, &ask.key).as_bytes(),
+                &args,
+                Repeat::Once,
+            )
             .await;
         let reply = reply.map_err(|failure| {
             let orphan = match &failure {
@@ -100,35 +106,38 @@ impl RedisLedger {
             };
             (failure.into(), orphan)
         })?;
-        self.read_claim(&reply).ok_or_else(|| (strange("claim"), None))
+        self.read_claim(&reply, ask).ok_or_else(|| (strange("claim"), None))
     }
 
     /// [`Ledger::settle`], and whether this settlement is what made the record a delivered one.
     pub(super) async fn report(&self, settlement: &Settlement) -> Result<(Settled, bool), Unavailable> {
+        let Settlement {
+            required, delivered, ..
+        } = settlement;
         let fence = settlement.fence.to_string();
-        let tag = settlement.source.digest().to_le_bytes();
-        let event = lately::kept(settlement.event.as_ref());
-        let mut args = Vec::with_capacity(12 + settlement.required.len());
+        let becomes = if required.is_empty() {
+            Vec::new()
+        } else {
+            write_delivered(settlement, &*self.clock)
+        };
+        let mut args = Vec::with_capacity(3);
         args.extend([
             Arg::Bytes(fence.as_bytes()),
-            Arg::Number(settlement.attempt.max(1).into()),
             Arg::Number(millis(settlement.keep)),
-            Arg::Number(millis(settlement.open)),
-            Arg::Number(settlement.last.into()),
-            Arg::Bytes(settlement.id.as_ref().map_or(&[], |id| id.as_bytes())),
-            Arg::Bytes(settlement.mac.as_ref().map_or(&[], |mac| mac.as_bytes())),
-            Arg::Bytes(&tag),
-            Arg::Number(
-                u64::try_from(settlement.age.as_millis())
-                    .unwrap_or(MAX_MILLIS)
-                    .min(MAX_MILLIS),
-            ),
-            Arg::Bytes(event.map_or(&[], |event| event.as_str().as_bytes())),
-            Arg::Number(settlement.required.len() as u64),
+            Arg::Bytes(&becomes),
         ]);
-        let names = settlement.required.iter().chain(&settlement.delivered);
-        args.extend(names.map(|name| Arg::Bytes(name.as_str().as_bytes())));
-        let record = record(&settlement.source, &settlement.key);
+        let missing = || required.iter().filter(|name| !delivered.contains(name));
+        if required.is_empty() || missing().next().is_some() {
+            args.extend([
+                Arg::Number(settlement.attempt.max(1).into()),
+                Arg::Number(millis(settlement.open)),
+                Arg::Number(settlement.last.into()),
+                Arg::Number(missing().count() as u64),
+            ]);
+            let names = missing().chain(delivered);
+            args.extend(names.map(|name| Arg::Bytes(name.as_str().as_bytes())));
+        }
+        let record = record::name(&settlement.source, &settlement.key);
         let reply = self.store.run(&SETTLE, record.as_bytes(), &args, Repeat::Once).await?;
         match text(&reply) {
             Some("D") => Ok((Settled::Done, true)),
@@ -159,13 +168,13 @@ impl Ledger for RedisLedger {
         let args = [
             Arg::Bytes(fence.as_bytes()),
             Arg::Number(millis(renewal.lease)),
-            Arg::Number(millis(renewal.open)),
+            Arg::Number(millis(renewal.open.max(renewal.lease))),
         ];
         let reply = self
             .store
             .run(
                 &RENEW,
-                record(&renewal.source, &renewal.key).as_bytes(),
+                record::name(&renewal.source, &renewal.key).as_bytes(),
                 &args,
                 Repeat::Once,
             )
@@ -181,13 +190,13 @@ impl Ledger for RedisLedger {
         let owner = owner.to_text();
         let args = [Arg::Bytes(owner.as_bytes())];
         self.store
-            .run(&RELEASE, record(source, key).as_bytes(), &args, Repeat::Once)
+            .run(&RELEASE, record::name(source, key).as_bytes(), &args, Repeat::Once)
             .await?;
         Ok(())
     }
 
     async fn forget(&self, source: &SourceTag, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
-        self.let_through(record(source, key).as_bytes(), window).await
+        self.let_through(record::name(source, key).as_bytes(), window).await
     }
 
     async fn forget_since(&self, source: &SourceTag, lately: &Lately) -> Result<Recalled, Unavailable> {
@@ -201,23 +210,6 @@ impl From<Failure> for Unavailable {
             reason: failure.to_string(),
         }
     }
-}
-
-/// The name of a record: a name of the configuration and a digest, never text from outside, and one slot of a Cluster.
-fn record(source: &SourceTag, key: &DeliveryKey) -> String {
-    let source = source.name().as_str();
-    let mut record = String::with_capacity(source.len() + 49);
-    record.push_str("hw:{");
-    record.push_str(source);
-    record.push('/');
-    key.write_text(&mut record);
-    record.push('}');
-    record
-}
-
-/// What the names of a source's records begin with, and those of no other's.
-fn prefix(source: &SourceTag) -> String {
-    format!("hw:{{{}/", source.name())
 }
 
 /// Whole milliseconds, rounded up: a lease or a life of 0 would be none.

@@ -3,7 +3,8 @@
 //! A waiter that nobody wakes is a deadlock here, and shuttle reports it with the order that led to it.
 
 use super::{
-    Ask, Boarding, Flights, Grant, MemoryLedger, Renewal, Renewed, Settled, Settlement, SourceTag, Verdict, flight,
+    Ask, Boarding, Flights, Grant, MemoryLedger, Renewal, Renewed, Settled, Settlement, SourceTag, Succeeded, Verdict,
+    flight,
     memory::Glance,
     sync::{
         Arc,
@@ -62,7 +63,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         required: names(required),
         delivered: names(delivered),
         last: true,
-        age: Duration::ZERO,
+        succeeded: Succeeded::Ago(Duration::ZERO),
         event: None,
         id: ask.id,
         mac: ask.mac,

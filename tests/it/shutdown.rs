@@ -174,7 +174,7 @@ fn after_a_kill_9_the_retry_goes_only_to_the_destination_that_had_not_answered()
     fast.wait_for(1);
     let written = || {
         let records: Vec<String> = redis.query(&["KEYS", "*"]);
-        let has_it = |record: &String| redis.query::<u8>(&["HEXISTS", record, "d:fast"]) == 1;
+        let has_it = |record: &String| redis.has_had_it(record, "fast");
         records.iter().any(has_it)
     };
     wait_until("it is written down", written);

@@ -2,7 +2,10 @@
 
 use hookward::{
     event::{DeliveryKey, DestinationName, EventName, Glob, IdDigest, MacDigest, Nonce, SourceName},
-    replay::{Ask, Forgotten, Grant, Lately, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Verdict},
+    replay::{
+        Ask, Forgotten, Grant, Lately, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Succeeded,
+        Verdict,
+    },
 };
 use std::{
     future::Future,
@@ -152,7 +155,7 @@ impl Attempt {
             required: names(required),
             delivered: names(delivered),
             last,
-            age: Duration::ZERO,
+            succeeded: Succeeded::AfterClaim(Duration::ZERO),
             event: ask.event.clone(),
             id: ask.id,
             mac: ask.mac,
@@ -610,7 +613,7 @@ async fn what_was_delivered_lately_is_let_through_once(stage: &impl Stage) {
     let late = Attempt::new().of(&source);
     let grant = late.claim(stage).await;
     let settlement = Settlement {
-        age: LONG / 2,
+        succeeded: Succeeded::Ago(LONG / 2),
         ..late.settlement(&grant, &["a"], &["a"], true)
     };
     assert_eq!(stage.ledger().settle(&settlement).await, Ok(Settled::Done));

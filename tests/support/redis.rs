@@ -93,6 +93,37 @@ impl RedisServer {
         result.unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
+    /// A part of a record's text, counted from 0 (`src/replay/claim.lua` says which is which); `None`: no such record.
+    pub fn part(&self, record: &str, nth: usize) -> Option<String> {
+        let text: Option<Vec<u8>> = self.query(&["GET", record]);
+        let part = text?.split(|&byte| byte == b' ').nth(nth)?.to_vec();
+        String::from_utf8(part).ok()
+    }
+
+    /// Writes another value into a part of a record.
+    pub fn set_part(&self, record: &str, nth: usize, value: &str) {
+        let text: Vec<u8> = self.query(&["GET", record]);
+        let mut parts: Vec<&[u8]> = text.split(|&byte| byte == b' ').collect();
+        parts[nth] = value.as_bytes();
+        let mut connection = redis::Client::open(self.url())
+            .and_then(|client| client.get_connection())
+            .expect("the server takes a connection");
+        let set = redis::cmd("SET")
+            .arg(record)
+            .arg(parts.join(&b' '))
+            .arg("KEEPTTL")
+            .exec(&mut connection);
+        set.expect("it is written");
+    }
+
+    /// Is a destination noted in a record of a delivery that is not delivered yet?
+    pub fn has_had_it(&self, record: &str, destination: &str) -> bool {
+        let text: Option<Vec<u8>> = self.query(&["GET", record]);
+        let text = text.unwrap_or_default();
+        let mut parts = text.split(|&byte| byte == b' ');
+        parts.next() != Some(b"D") && parts.skip(4).any(|name| name == destination.as_bytes())
+    }
+
     /// `CONFIG SET`.
     pub fn configure(&self, key: &str, value: &str) {
         self.query::<()>(&["CONFIG", "SET", key, value]);

@@ -3,7 +3,7 @@
 use super::names::{Event, Events, Names, Noted};
 use crate::{
     event::{IdDigest, MacDigest, Monotonic, Nonce},
-    replay::{Ask, Delivered, Forgotten, Renewal, Renewed, Seen, Settled, Settlement, lately::kept},
+    replay::{Ask, Delivered, Forgotten, Renewal, Renewed, Seen, Settled, Settlement, Succeeded, lately::kept},
 };
 use std::time::Duration;
 
@@ -221,7 +221,10 @@ impl Record {
                 id: settlement.id,
                 mac: settlement.mac,
                 again_until: Instant(0),
-                at: now.minus(settlement.age),
+                at: match settlement.succeeded {
+                    Succeeded::AfterClaim(_) => now,
+                    Succeeded::Ago(age) => now.minus(age),
+                },
                 event: events.event(kept(settlement.event.as_ref())),
             };
             return Settled::Done;

@@ -3,7 +3,7 @@
 use super::{Id, Instant, MemoryLedger, Shard, State, lock};
 use crate::{
     event::{DeliveryKey, DestinationName},
-    replay::Settlement,
+    replay::{Settlement, Succeeded},
 };
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl MemoryLedger {
             delivered,
             // The attempt may be at work still: only it says when it is over.
             last: false,
-            age,
+            succeeded: Succeeded::Ago(age),
             event: of,
             id: id_digest,
             mac: mac_digest,

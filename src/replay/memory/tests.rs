@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     event::{DestinationName, IdDigest, MacDigest, SourceName, TestClock, Timestamp},
-    replay::{Delivered, Seen},
+    replay::{Delivered, Seen, Succeeded},
 };
 
 mod copies;
@@ -81,7 +81,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         required: names(required),
         delivered: names(delivered),
         last: true,
-        age: Duration::ZERO,
+        succeeded: Succeeded::Ago(Duration::ZERO),
         event: ask.event.clone(),
         id: ask.id,
         mac: ask.mac,

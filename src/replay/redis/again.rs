@@ -3,7 +3,8 @@
 use super::{
     FORGET, LATELY, RedisLedger,
     answer::{number, strange, text},
-    millis, prefix,
+    millis,
+    record::{Tail, prefix},
 };
 use crate::{
     replay::{Forgotten, Lately, Recalled, SourceTag, Unavailable, lately::SLACK},
@@ -52,12 +53,13 @@ impl RedisLedger {
         wish: &[Arg<'_>],
         lately: &Lately,
     ) -> Result<bool, Unavailable> {
-        let event = match self.wish(&LATELY, record, wish).await? {
+        let tail = match self.wish(&LATELY, record, wish).await? {
             Value::Nil => return Ok(false),
-            event => event,
+            Value::BulkString(tail) => tail,
+            _ => return Err(strange("forget")),
         };
-        let event = text(&event).ok_or_else(|| strange("forget"))?;
-        if !lately.means((!event.is_empty()).then_some(event)) {
+        let tail = Tail::read(&tail).ok_or_else(|| strange("forget"))?;
+        if !lately.means(tail.event()) {
             return Ok(false);
         }
         Ok(self.let_through(record, lately.window).await? == Forgotten::Deliverable)

@@ -1,8 +1,7 @@
 //! What the scripts answer, read strictly: an answer that no version of them gives is an error, never a guess.
 
-use super::RedisLedger;
+use super::{RedisLedger, record};
 use crate::{
-    event::{DestinationName, IdDigest, MacDigest},
     replay::{Ask, Delivered, Grant, Unavailable, Verdict},
     store::Value,
 };
@@ -33,29 +32,22 @@ impl Answer {
 }
 
 impl RedisLedger {
-    pub(super) fn read_claim(&self, reply: &Value) -> Option<Answer> {
-        let Value::Array(parts) = reply else { return None };
-        let (kind, rest) = parts.split_first()?;
-        Some(match (text(kind)?, rest) {
-            ("C", [fence, attempt, now, delivered @ ..]) => {
-                let delivered = delivered.iter().map(|name| DestinationName::parse(text(name)?).ok());
-                Answer::Granted {
-                    grant: Grant {
-                        fence: number(fence)?,
-                        attempt: number(attempt)?,
-                        delivered: delivered.collect::<Option<Vec<_>>>()?,
-                    },
-                    skew: self.ahead(now)?,
-                }
+    pub(super) fn read_claim(&self, reply: &Value, ask: &Ask) -> Option<Answer> {
+        Some(match reply {
+            Value::BulkString(record) => {
+                let (grant, now) = record::granted(record, ask.lease)?;
+                let skew = self.ahead(now);
+                Answer::Granted { grant, skew }
             }
-            ("B", [left]) => Answer::Busy(Duration::from_millis(number(left)?)),
-            ("D", [attempts, left, id, mac]) => Answer::Done(Delivered {
-                id: digest(id)?.map(IdDigest::from_bytes),
-                mac: digest(mac)?.map(MacDigest::from_bytes),
-                attempts: number(attempts)?,
+            Value::Int(left) => Answer::Busy(Duration::from_millis((*left).try_into().ok()?)),
+            Value::Array(parts) => {
+                let [Value::Int(left), Value::BulkString(record)] = parts.as_slice() else {
+                    return None;
+                };
                 // Negative: a record without an end, which is none of ours.
-                left: Duration::from_millis(number::<i64>(left)?.try_into().unwrap_or_default()),
-            }),
+                let left = Duration::from_millis((*left).try_into().unwrap_or_default());
+                Answer::Done(record::delivered(record, left)?)
+            }
             _ => return None,
         })
     }
@@ -65,16 +57,6 @@ pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         Value::SimpleString(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// 16 bytes, or none.
-#[expect(clippy::option_option, reason = "neither is a third thing")]
-pub(super) fn digest(value: &Value) -> Option<Option<[u8; 16]>> {
-    match value {
-        Value::BulkString(bytes) if bytes.is_empty() => Some(None),
-        Value::BulkString(bytes) => Some(Some(bytes.as_slice().try_into().ok()?)),
         _ => None,
     }
 }

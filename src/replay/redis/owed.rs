@@ -96,7 +96,7 @@ impl RedisLedger {
     ) -> Result<(), Option<Line>> {
         let owner = owner.to_text();
         let args = [Arg::Bytes(owner.as_bytes())];
-        match Store::run_behind(line, &RELEASE, record(source, key).as_bytes(), &args, patience).await {
+        match Store::run_behind(line, &RELEASE, record::name(source, key).as_bytes(), &args, patience).await {
             Ok(_) => Ok(()),
             Err(Failure::Unknown { line, .. }) => Err(Some(line)),
             Err(_) => Err(None),

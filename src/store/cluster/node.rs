@@ -80,9 +80,13 @@ pub(super) async fn takes_writes(node: &Node, key: &str) -> bool {
     let probing = async {
         let mut line = node.lines.line().await.ok()?;
         let mut probe = Pipeline::with_capacity(2);
-        probe.cmd("HSET").arg(key).arg("s").arg("P").cmd("DEL").arg(key);
+        probe.cmd("SET").arg(key).arg("P").cmd("DEL").arg(key);
         let answers = line.connection.send_packed_commands(&probe, 0, 2).await.ok();
-        let works = answers.is_some_and(|answers| answers.iter().all(|answer| matches!(answer, Value::Int(_))));
+        let works = answers.is_some_and(|answers| {
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Value::Okay | Value::Int(_)))
+        });
         if !works {
             line.hang_up();
         }

@@ -199,7 +199,7 @@ impl Pair {
     }
 
     fn state(&self) -> Option<String> {
-        self.redis.query(&["HGET", &self.record()?, "s"])
+        self.redis.part(&self.record()?, 0)
     }
 
     /// Sends to the first without waiting for an answer.
@@ -213,10 +213,11 @@ impl Pair {
     /// The dead one's lease holds, runs out (Redis's clock cannot be set, so the lease is), and the second one delivers.
     fn retry(&self, request: &Request) {
         let record = self.record().expect("the claim is there");
-        let until: u128 = self.redis.query(&["HGET", &record, "x"]);
+        let until = self.redis.part(&record, 3).expect("it is held until then");
+        let until: u128 = until.parse().expect("a time");
         let now = std::time::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
         assert!(until > now, "the lease was over already");
-        self.redis.query::<()>(&["HSET", &record, "x", "1"]);
+        self.redis.set_part(&record, 3, "1");
         let answer = request.send(self.second.webhooks);
         assert_eq!((answer.status, answer.outcome()), (200, "delivered"));
         assert_eq!(request.send(self.second.webhooks).outcome(), "duplicate");

@@ -173,6 +173,6 @@ fn a_success_is_written_back_with_its_age_and_event() {
     world.deliver(&ask);
     world.clock.advance(MINUTE);
     let success = world.ledger.success(&ask.key).expect("it is delivered");
-    assert_eq!((success.age, success.event), (MINUTE, event));
+    assert_eq!((success.succeeded, success.event), (Succeeded::Ago(MINUTE), event));
     assert!(success.source == ask.source && success.keep == 59 * MINUTE);
 }

@@ -1,0 +1,208 @@
+//! A record as Redis keeps it: its name, and its text, which `claim.lua` describes.
+
+use super::{MAX_MILLIS, millis};
+use crate::{
+    event::{Clock, DeliveryKey, DestinationName, IdDigest, MacDigest},
+    replay::{Delivered, Grant, Settlement, SourceTag, Succeeded, lately},
+};
+use std::{io::Write, time::Duration};
+
+/// The name of a record: a name of the configuration and a digest, never text from outside, and one slot of a Cluster.
+pub(super) fn name(source: &SourceTag, key: &DeliveryKey) -> String {
+    let source = source.name().as_str();
+    let mut record = String::with_capacity(source.len() + 49);
+    record.push_str("hw:{");
+    record.push_str(source);
+    record.push('/');
+    key.write_text(&mut record);
+    record.push('}');
+    record
+}
+
+/// What the names of a source's records begin with, and those of no other's.
+pub(super) fn prefix(source: &SourceTag) -> String {
+    format!("hw:{{{}/", source.name())
+}
+
+/// A claim as it was granted: the record, and Redis's time (ms) by which it was.
+pub(super) fn granted(record: &[u8], lease: Duration) -> Option<(Grant, i64)> {
+    let mut parts = std::str::from_utf8(record).ok()?.strip_prefix("P ")?.split(' ');
+    let mut number = || parts.next()?.parse::<i64>().ok();
+    let (fence, attempt, until) = (number()?, number()?, number()?);
+    let _owner = parts.next()?;
+    let delivered = parts.map(|name| DestinationName::parse(name).ok());
+    let grant = Grant {
+        fence: fence.try_into().ok()?,
+        attempt: attempt.try_into().ok()?,
+        delivered: delivered.collect::<Option<Vec<_>>>()?,
+    };
+    Some((grant, until.checked_sub_unsigned(millis(lease))?))
+}
+
+/// What a delivered record says; `left`: how long it lives still.
+pub(super) fn delivered(record: &[u8], left: Duration) -> Option<Delivered> {
+    // D fence n at again tail; the tail may hold any byte.
+    let mut parts = record.splitn(6, |&byte| byte == b' ');
+    let attempts = (parts.next()? == b"D").then(|| parts.nth(1))??;
+    let tail = Tail::read(parts.nth(2)?)?;
+    Some(Delivered {
+        id: tail.id,
+        mac: tail.mac,
+        attempts: std::str::from_utf8(attempts).ok()?.parse().ok()?,
+        left,
+    })
+}
+
+/// The record of a delivery once all have had it.
+pub(super) fn write_delivered(settlement: &Settlement, clock: &dyn Clock) -> Vec<u8> {
+    let at = match settlement.succeeded {
+        // A fence is Redis's time, µs, or a few more.
+        Succeeded::AfterClaim(time) => (settlement.fence / 1000).saturating_add(whole_millis(time)),
+        // Redis was not asked when it began: its time is not known.
+        Succeeded::Ago(time) => {
+            let now = u64::try_from(clock.wall().as_millis()).unwrap_or_default();
+            now.saturating_sub(whole_millis(time))
+        }
+    };
+    let mut record = Vec::with_capacity(128);
+    let (fence, attempt) = (settlement.fence, settlement.attempt.max(1));
+    write!(record, "D {fence} {attempt} {at} 0 ").expect("writing to a Vec cannot fail");
+    Tail::write(settlement, &mut record);
+    record
+}
+
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
+}
+
+/// What a delivered record keeps for us: 8 bytes of whose it is, one that says which digests follow, 16 bytes each, and
+/// the event.
+pub(super) struct Tail<'a> {
+    id: Option<IdDigest>,
+    mac: Option<MacDigest>,
+    event: &'a [u8],
+}
+
+const HAS_ID: u8 = 1;
+const HAS_MAC: u8 = 2;
+
+impl<'a> Tail<'a> {
+    pub(super) fn read(tail: &'a [u8]) -> Option<Self> {
+        let (_whose, rest) = tail.split_first_chunk::<8>()?;
+        let (&kinds, mut rest) = rest.split_first()?;
+        let kinds = kinds.checked_sub(b'0').filter(|kinds| *kinds <= HAS_ID | HAS_MAC)?;
+        let mut digest = |kind| {
+            if kinds & kind == 0 {
+                return Some(None);
+            }
+            let (digest, after) = rest.split_first_chunk::<16>()?;
+            rest = after;
+            Some(Some(*digest))
+        };
+        Some(Self {
+            id: digest(HAS_ID)?.map(IdDigest::from_bytes),
+            mac: digest(HAS_MAC)?.map(MacDigest::from_bytes),
+            event: rest,
+        })
+    }
+
+    /// The event, if it is known.
+    pub(super) fn event(&self) -> Option<&'a str> {
+        let event = std::str::from_utf8(self.event).ok()?;
+        (!event.is_empty()).then_some(event)
+    }
+
+    fn write(settlement: &Settlement, to: &mut Vec<u8>) {
+        let (id, mac) = (&settlement.id, &settlement.mac);
+        to.extend_from_slice(&settlement.source.digest().to_le_bytes());
+        let kinds = if id.is_some() { HAS_ID } else { 0 } | if mac.is_some() { HAS_MAC } else { 0 };
+        to.push(b'0' + kinds);
+        to.extend_from_slice(id.as_ref().map_or(&[], |id| id.as_bytes()));
+        to.extend_from_slice(mac.as_ref().map_or(&[], |mac| mac.as_bytes()));
+        let event = lately::kept(settlement.event.as_ref());
+        to.extend_from_slice(event.map_or(&[], |event| event.as_str().as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventName, SourceName, TestClock, Timestamp};
+
+    fn settlement(id: Option<u8>, mac: Option<u8>, event: Option<&str>) -> Settlement {
+        Settlement {
+            key: DeliveryKey::from_bytes([7; 32]),
+            source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
+            fence: 1_795_000_000_000_123,
+            attempt: 2,
+            keep: Duration::from_hours(1),
+            open: Duration::from_hours(1),
+            required: vec![DestinationName::upstream()],
+            delivered: vec![DestinationName::upstream()],
+            last: true,
+            succeeded: Succeeded::AfterClaim(Duration::from_millis(250)),
+            event: event.map(|event| EventName::parse(event).expect("an event")),
+            id: id.map(|byte| IdDigest::from_bytes([byte; 16])),
+            mac: mac.map(|byte| MacDigest::from_bytes([byte; 16])),
+        }
+    }
+
+    #[test]
+    fn what_was_delivered_is_read_as_it_was_written() {
+        let clock = TestClock::at(Timestamp::from_secs(1_795_000_100));
+        // Digests that look like the text around them.
+        for (id, mac) in [
+            (None, None),
+            (Some(b' '), None),
+            (None, Some(b'0')),
+            (Some(0), Some(b'D')),
+        ] {
+            for event in [None, Some("push"), Some("a b")] {
+                let wanted = settlement(id, mac, event);
+                let record = write_delivered(&wanted, &clock);
+                let read = delivered(&record, Duration::from_secs(9)).expect("it is one");
+                assert_eq!((read.attempts, read.left), (2, Duration::from_secs(9)));
+                assert!(read.id == wanted.id && read.mac == wanted.mac);
+                let head = b"D 1795000000000123 2 1795000000250 0 ";
+                let tail = record.strip_prefix(head).expect("its time is that of its fence");
+                assert_eq!(Tail::read(tail).expect("a tail").event(), event);
+            }
+        }
+        let mut late = settlement(None, None, None);
+        late.succeeded = Succeeded::Ago(Duration::from_secs(40));
+        let record = write_delivered(&late, &clock);
+        assert!(record.starts_with(b"D 1795000000000123 2 1795000060000 0 "));
+    }
+
+    #[test]
+    fn what_no_script_writes_is_no_record() {
+        let lease = Duration::from_secs(30);
+        let (grant, now) = granted(b"P 17 3 1795000030000 0abc a b-2", lease).expect("a claim");
+        assert_eq!((grant.fence, grant.attempt, now), (17, 3, 1_795_000_000_000));
+        assert_eq!(grant.delivered.len(), 2);
+        for bad in [
+            "",
+            "P",
+            "P 1 2 3",
+            "F 1 2 0 - a",
+            "P x 2 3 o",
+            "P 1 -2 3 o",
+            "P 1 2 3 o A",
+            "P 1 2 3 o  a",
+        ] {
+            assert!(granted(bad.as_bytes(), lease).is_none(), "{bad:?}");
+        }
+        for bad in [
+            &b"D 1 1 1 0 1234567"[..],
+            b"D 1 1 1 0 12345678",
+            b"D 1 1 1 0 123456784",
+            b"D 1 1 1 0 123456781short",
+            b"D 1 x 1 0 123456780",
+            b"F 1 1 0 - 123456780",
+            b"D 1 1 1",
+        ] {
+            assert!(delivered(bad, lease).is_none(), "{bad:?}");
+        }
+        assert!(delivered(b"D 1 1 1 0 123456780", lease).is_some());
+    }
+}
