@@ -7,6 +7,8 @@ pub mod key;
 pub mod name;
 pub mod pattern;
 pub mod secret;
+#[cfg(test)]
+pub(crate) mod timing;
 
 pub use body::Frames;
 pub use client::Client;

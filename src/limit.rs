@@ -17,6 +17,7 @@ mod room;
 mod shared;
 pub mod source;
 mod table;
+mod waits;
 
 pub use budget::{Budget, Share};
 pub use handshakes::Handshakes;
@@ -27,6 +28,7 @@ pub use repeats::{Repeat, Repeats};
 pub use room::{Crowded, Room, Rooms, SourceBytes};
 pub use shared::Lender;
 pub use source::{LimitKey, SourceLimiter};
+pub use waits::{Wait, Waits};
 
 use std::time::Duration;
 

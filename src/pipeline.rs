@@ -19,7 +19,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Handshakes, Lender, Penalties, Repeats, Rooms},
+    limit::{Budget, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -64,6 +64,8 @@ pub struct Shared {
     pub enrolments: Enrolments,
     /// Requests between gate and answer.
     pub in_flight: Budget,
+    /// Those of them that wait for their bodies.
+    pub waits: Waits,
     /// Bytes of bodies in memory.
     pub buffered: Rooms,
     /// The grace is over: what is not answered yet is told to come again.

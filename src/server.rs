@@ -16,6 +16,7 @@ mod greeting;
 mod io;
 mod listener;
 mod occupancy;
+mod opening;
 mod shutdown;
 #[cfg(test)]
 mod tests;

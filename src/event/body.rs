@@ -7,6 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
+/// A frame keeps the whole buffer that it was read into, however little of that it is: hyper reads a body that comes in
+/// single bytes into 8 KiB each. So shorter ones than this, the first aside, are copied together.
+const SHORT: usize = 32 * 1024;
+/// They are gathered into pieces of about this size.
+const PIECE: usize = 64 * 1024;
+
 /// The frames of one body. Cheap to clone: every frame is reference-counted.
 #[derive(Clone, Default)]
 pub struct Frames {
@@ -25,9 +31,26 @@ impl Frames {
         self.len += frame.len();
         if self.first.is_empty() {
             self.first = frame;
+        } else if frame.len() < SHORT {
+            self.gather(&frame);
         } else {
             self.rest.push(frame);
         }
+    }
+
+    /// Copies a short frame behind the last one if that is ours alone, and not large enough yet.
+    fn gather(&mut self, frame: &[u8]) {
+        let last = self.rest.pop_if(|last| last.len() + frame.len() <= PIECE);
+        match last.map(Bytes::try_into_mut) {
+            Some(Ok(mut piece)) => {
+                piece.extend_from_slice(frame);
+                self.rest.push(piece.freeze());
+                return;
+            }
+            Some(Err(shared)) => self.rest.push(shared),
+            None => {}
+        }
+        self.rest.push(Bytes::copy_from_slice(frame));
     }
 
     /// Length in bytes.
@@ -125,6 +148,48 @@ mod tests {
             frames.push(Bytes::from_static(part.as_bytes()));
         }
         assert_eq!((frames.len(), &frames.joined()[..]), (5, &b"abcde"[..]));
-        assert_eq!(frames.iter().count(), 3);
+        assert_eq!(frames.iter().count(), 2);
+    }
+
+    #[test]
+    fn frames_that_were_shared_stay_as_they_were() {
+        let mut frames = Frames::default();
+        frames.push(Bytes::from_static(b"a"));
+        frames.push(Bytes::from_static(b"b"));
+        let before = frames.clone();
+        frames.push(Bytes::from_static(b"c"));
+        frames.push(Bytes::from(vec![b'd'; SHORT]));
+        frames.push(Bytes::from_static(b"e"));
+        assert_eq!(&before.joined()[..], b"ab");
+        let all = [&b"abc"[..], &[b'd'; SHORT], b"e"].concat();
+        assert_eq!((frames.len(), &frames.joined()[..]), (all.len(), &all[..]));
+    }
+
+    /// A buffer into which one byte was read.
+    struct Buffer(std::sync::Arc<[u8]>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn a_body_in_single_bytes_does_not_keep_the_buffers_that_they_came_in() {
+        let (mut frames, alive) = (Frames::default(), std::sync::Arc::from(&b"x"[..]));
+        for _ in 0..200_000 {
+            frames.push(Bytes::from_owner(Buffer(alive.clone())));
+        }
+        assert_eq!(frames.len(), 200_000);
+        assert_eq!(
+            std::sync::Arc::strong_count(&alive),
+            2,
+            "that of the first frame and ours"
+        );
+        assert!(
+            frames.rest.len() <= 200_000 / (PIECE / 2),
+            "{} pieces",
+            frames.rest.len()
+        );
     }
 }

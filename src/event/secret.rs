@@ -26,3 +26,22 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::timing;
+
+    #[test]
+    #[ignore = "a measurement; tests/timing/run"]
+    fn secrets_are_compared_in_constant_time() {
+        let right = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let secret = Secret::new(right.into());
+        timing::holds(
+            "Secret ==",
+            right,
+            |guess| Secret::new(guess.into()),
+            |guess| *guess == secret,
+        );
+    }
+}

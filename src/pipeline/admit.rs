@@ -18,7 +18,8 @@ pub(super) struct Admitted {
     pub head: Parts,
     pub client: Client,
     pub verifier: Verifier,
-    pub in_flight: Share,
+    /// Its place; not here while it waits for its body.
+    pub in_flight: Option<Share>,
 }
 
 pub(super) fn admit(
@@ -55,7 +56,7 @@ pub(super) fn admit(
         key_path: key_path.to_owned(),
         verifier,
         client,
-        in_flight,
+        in_flight: Some(in_flight),
         head,
     })
 }
@@ -95,10 +96,8 @@ fn headers(
             format!("declared body over max_body {}", source.max_body),
         ));
     }
-    shared
-        .in_flight
-        .take(1)
-        .ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
+    let place = shared.in_flight.take(1).or_else(|| shared.waits.take(trail.arrived));
+    place.ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
 }
 
 fn allowed_method(source: &Source, head: &Parts) -> Result<(), Ending> {

@@ -5,7 +5,7 @@ mod pace;
 use super::{Live, Shared, admit::Admitted};
 use crate::{
     event::{Client, Frames},
-    limit::{Crowded, Room, Share},
+    limit::{Crowded, Room, Share, Wait},
     provider::Verifier,
     source::{Ending, Outcome, Source, Trail},
 };
@@ -78,7 +78,7 @@ where
         body: frames,
         verifier: admitted.verifier,
         held: Held {
-            in_flight: Some(admitted.in_flight),
+            in_flight: admitted.in_flight,
             buffered: Some(buffered),
         },
     })
@@ -98,10 +98,31 @@ where
 {
     let mut body = pin!(body);
     let mut judged = pin!(tokio::time::sleep(pace.wait()));
+    let mut wait: Option<Wait> = None;
     loop {
+        let (client, source, arrived) = (admitted.client.ip, &admitted.source.name, trail.arrived);
+        let known = || {
+            let penalties = shared.penalties.as_ref();
+            penalties.is_some_and(|table| table.knows(client, source, arrived))
+        };
+        // Asked only when the next frame is not there yet.
+        let taken = async {
+            // Whoever has verified here lately keeps its place, however long its body takes.
+            if wait.is_none()
+                && !known()
+                && let Some(place) = admitted.in_flight.take()
+            {
+                wait = Some(shared.waits.lend(place, trail.arrived));
+            }
+            match &wait {
+                Some(wait) => wait.taken().await,
+                None => std::future::pending().await,
+            }
+        };
         let frame = tokio::select! {
             biased;
             frame = body.frame() => frame,
+            () = taken => return Err(outwaited()),
             () = &mut judged => {
                 let judgement = pace.judge(trail.bytes);
                 judgement.map_err(|slow| Ending::new(Outcome::TooSlow, slow.to_string()).closing())?;
@@ -110,7 +131,12 @@ where
                 continue;
             }
         };
-        let Some(frame) = frame else { return Ok(()) };
+        let Some(frame) = frame else {
+            if let Some(wait) = wait {
+                admitted.in_flight = Some(wait.back().ok_or_else(outwaited)?);
+            }
+            return Ok(());
+        };
         let frame = frame
             .map_err(|_| Ending::new(Outcome::Malformed, "the body ended early or its framing is broken").closing())?;
         // Trailers are dropped: nothing is ever read from one (attack 13).
@@ -120,14 +146,15 @@ where
             let reason = format!("body over max_body {}", admitted.source.max_body);
             return Err(Ending::new(Outcome::TooLarge, reason).closing());
         }
-        let known = || {
-            let penalties = shared.penalties.as_ref();
-            penalties.is_some_and(|table| table.knows(admitted.client.ip, &admitted.source.name, trail.arrived))
-        };
         buffered.grow(data.len() as u64, known).map_err(overloaded)?;
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
     }
+}
+
+fn outwaited() -> Ending {
+    let reason = "limits.in_flight is exhausted, and no body had been on its way for longer";
+    Ending::new(Outcome::Overloaded, reason).with_retry_after(1).closing()
 }
 
 fn overloaded(crowded: Crowded) -> Ending {

@@ -264,4 +264,15 @@ mod tests {
             .expect("too many");
         assert_eq!(problems[0].at, "/8");
     }
+
+    #[test]
+    #[ignore = "a measurement; tests/timing/run"]
+    fn tokens_are_compared_in_constant_time() {
+        let right = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let others = ["0".repeat(64), "another token of the same source".to_owned()];
+        let all: Vec<KeyText> = [right, &others[0], &others[1]].map(text).into();
+        let keys = Keys::compile(Algorithm::Token, KeyRule::Utf8, &all).unwrap_or_else(|bad| panic!("{bad:?}"));
+        let judge = |guess: &String| keys.token(guess.as_bytes()).is_some();
+        crate::event::timing::holds("Keys::token", right, |guess| guess, judge);
+    }
 }

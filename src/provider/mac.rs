@@ -131,4 +131,15 @@ mod tests {
         }
         assert!(Mac::new(Algorithm::Ed25519, b"key").is_none());
     }
+
+    #[test]
+    #[ignore = "a measurement; tests/timing/run"]
+    fn tags_are_compared_in_constant_time() {
+        let mut mac = Mac::new(Algorithm::HmacSha256, b"key").expect("a MAC");
+        mac.update(b"text");
+        let tag = mac.finish();
+        let right = HEXLOWER.encode(tag.bytes());
+        let decoded = |guess: String| HEXLOWER.decode(guess.as_bytes()).expect("hexadecimal");
+        crate::event::timing::holds("Tag::is", &right, decoded, |guess| tag.is(guess));
+    }
 }

@@ -5,6 +5,7 @@ mod diagnosis;
 mod evidence;
 mod handshakes;
 mod round_trip;
+mod timing;
 mod wycheproof;
 
 use super::*;

@@ -25,7 +25,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Out of file descriptors or memory: some will be free again soon, and trying at once would only burn the CPU.
@@ -173,6 +176,14 @@ impl Worker {
         });
     }
 
+    /// Waits until one more connection may speak HTTP/2.
+    pub(super) async fn http2_place(&self) -> OwnedSemaphorePermit {
+        if self.occupancy.is_full_of_http2() {
+            self.deadlines.press_http2();
+        }
+        self.occupancy.http2_place().await
+    }
+
     /// A request was not answered before the grace was over.
     pub(super) fn count_cut(&self) {
         self.cut_requests.fetch_add(1, Relaxed);
@@ -182,6 +193,9 @@ impl Worker {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
+                    if self.occupancy.is_full() {
+                        self.deadlines.press();
+                    }
                     let place = self.occupancy.place().await;
                     self.serve(stream, peer, place, app);
                 }

@@ -8,10 +8,11 @@ use super::{
     exchange::Desk,
     greeting::{self, Parted, Received},
     io::TimedIo,
+    opening::{self, Tongue},
     watch::{Order, Phase, Watch},
     wire::Wire,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -25,14 +26,10 @@ use std::{
     task::Poll,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// What a client with prior knowledge of HTTP/2 begins with (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Room for what comes with the first read: mostly the whole first head.
-const SNIFF_BYTES: usize = 4096;
 /// How much is drained after an answer so that it arrives instead of a reset: twice the built-in `max_body`, so that an
 /// honest sender whose body is somewhat too large gets to its end and reads its 413.
 pub(super) const DRAIN_BYTES: usize = 2 * 1024 * 1024;
@@ -80,47 +77,74 @@ pub(super) async fn serve<A: App>(stream: TcpStream, address: SocketAddr, app: A
     }
 }
 
-/// HTTP on a connection that has been received.
+/// What a connection says first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// A head, or what is none; after it more may have come.
+    Http1,
+    Http2,
+    /// The peer said nothing and left.
+    Nothing,
+}
+
+/// HTTP on a connection that has been received. Between requests nothing is held but the socket and its watch: what
+/// serves a request is on the heap for as long as there is one, and somewhat longer.
 async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, worker: Arc<Worker>) {
-    let agreed = peer.tls.then(|| wire.agreed_on_http2());
+    let mut tongue = match (peer.tls, peer.tls && wire.agreed_on_http2()) {
+        (false, _) => Tongue::Unknown,
+        // What the handshake has not agreed on is not guessed from the bytes.
+        (true, false) => Tongue::Http1,
+        (true, true) => Tongue::Http2,
+    };
     let mut io = TimedIo::new(wire, watched);
     let watch = Arc::clone(io.watched());
-    let sniffed = if agreed.is_some() {
-        // What the handshake has not agreed on is not guessed from the bytes.
-        Ok(Ok(Bytes::new()))
-    } else {
-        let mut sniff = pin!(sniff(&mut io));
-        // Nothing was asked yet, so there is nothing to wait for before closing.
-        obey(&watch, sniff.as_mut(), |_| false).await
-    };
-    let (ending, io) = match sniffed {
-        Err(order) => (Ending::Ordered(order), io),
-        Ok(Err(_)) => (Ending::Broken, io),
-        Ok(Ok(first)) if first.is_empty() && agreed.is_none() => (Ending::Done, io),
-        Ok(Ok(first)) => {
-            let desk = Arc::new(Desk {
-                app: app.clone(),
-                peer,
-                watch: Arc::clone(&watch),
-                worker: Arc::clone(&worker),
-            });
-            if agreed.unwrap_or_else(|| first.starts_with(PREFACE)) {
-                io.speak_http2(first);
-                let ending = http2(io, &watch, desk, &worker).await;
-                let end = if watch.is_refused() {
-                    ConnectionEnd::Malformed
-                } else {
-                    ending.end()
-                };
-                let unseen = watch.unseen_requests();
-                if unseen > 0 {
-                    app.refused_streams(peer, unseen);
-                }
-                app.ended(peer, end);
-                return;
+    let mut left = Bytes::new();
+    let (ending, io) = loop {
+        watch.rests();
+        let opening = {
+            let mut opening = pin!(opening::gather(&mut io, left, tongue));
+            // Nothing was asked yet, so there is nothing to wait for before closing; unless a head has just begun.
+            obey(&watch, opening.as_mut(), |_| watch.phase() == Phase::Head).await
+        };
+        let begun = match opening {
+            Err(order) => break (Ending::Ordered(order), io),
+            Ok(Err(_)) => break (Ending::Broken, io),
+            Ok(Ok(Begun::Nothing)) => break (Ending::Done, io),
+            Ok(Ok(begun)) => begun,
+        };
+        let desk = Arc::new(Desk {
+            app: app.clone(),
+            peer,
+            watch: Arc::clone(&watch),
+            worker: Arc::clone(&worker),
+        });
+        if begun == Begun::Http2 {
+            let place = {
+                let mut place = pin!(worker.http2_place());
+                obey(&watch, place.as_mut(), |_| false).await
+            };
+            let _place = match place {
+                Ok(place) => place,
+                Err(order) => break (Ending::Ordered(order), io),
+            };
+            watch.speaks_http2();
+            let ending = Box::pin(http2(io, &watch, desk, &worker)).await;
+            let end = if watch.is_refused() {
+                ConnectionEnd::Malformed
+            } else {
+                ending.end()
+            };
+            let unseen = watch.unseen_requests();
+            if unseen > 0 {
+                app.refused_streams(peer, unseen);
             }
-            io.speak_http1(first);
-            http1(io, &watch, desk, &worker).await
+            app.ended(peer, end);
+            return;
+        }
+        watch.works();
+        match Box::pin(http1(io, &watch, desk, &worker)).await {
+            Served::Ended(ending, io) => break (ending, io),
+            Served::Rests(same, read) => (io, left, tongue) = (same, read, Tongue::Http1),
         }
     };
     let answer = ending
@@ -133,6 +157,13 @@ async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, work
         let (stream, watched) = io.into_stream();
         part(stream, &watched, answer).await;
     }
+}
+
+/// What became of a connection's exchanges.
+enum Served<S> {
+    Ended(Ending, TimedIo<S>),
+    /// It is idle, and these bytes came after the last request.
+    Rests(TimedIo<S>, Bytes),
 }
 
 /// How the exchanges of a connection came to their end.
@@ -158,7 +189,7 @@ impl Ending {
 
     fn end(&self) -> ConnectionEnd {
         match self {
-            Self::Done | Self::Ordered(Order::Close | Order::GreetingTimeout | Order::PartingTimeout) => {
+            Self::Done | Self::Ordered(Order::Close | Order::Rest | Order::GreetingTimeout | Order::PartingTimeout) => {
                 ConnectionEnd::Closed
             }
             Self::Broken => ConnectionEnd::Broken,
@@ -182,18 +213,7 @@ impl Ending {
     }
 }
 
-/// Reads until it is clear whether this is HTTP/2; what was read is not lost. Empty: the peer sent nothing and left.
-async fn sniff<S: AsyncRead + AsyncWrite + Unpin>(io: &mut TimedIo<S>) -> io::Result<Bytes> {
-    let mut first = BytesMut::with_capacity(SNIFF_BYTES);
-    while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
-        if io.read_buf(&mut first).await? == 0 {
-            break;
-        }
-    }
-    Ok(first.freeze())
-}
-
-async fn http1<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> (Ending, TimedIo<S>)
+async fn http1<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Served<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -206,11 +226,13 @@ where
         true
     })
     .await;
-    let ending = match Ending::of(result) {
-        Ending::Done if closed_idle => Ending::Ordered(Order::Close),
-        other => other,
-    };
-    (ending, connection.into_parts().io.into_inner())
+    let parts = connection.into_parts();
+    let io = parts.io.into_inner();
+    match Ending::of(result) {
+        Ending::Ordered(Order::Rest) => Served::Rests(io, parts.read_buf),
+        Ending::Done if closed_idle => Served::Ended(Ending::Ordered(Order::Close), io),
+        ending => Served::Ended(ending, io),
+    }
 }
 
 async fn http2<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Ending
@@ -265,10 +287,9 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, watched: &Watche
             stream.write_all(&answer).await?;
         }
         stream.shutdown().await?;
-        let mut drain = vec![0; 16 * 1024];
         let mut left = drain_of(watched.body_is_long());
         while left > 0 {
-            match stream.read(&mut drain).await? {
+            match opening::forget(&mut stream).await? {
                 0 => return Ok(()),
                 count => left = left.saturating_sub(count),
             }

@@ -20,6 +20,9 @@ use super::{
     watch::{Order, Phase, Watch},
 };
 
+/// From so many connections on (12 MiB of what a connection holds for its requests) it is given back after each answer.
+const TIGHT: usize = 512;
+
 /// The watches of one worker's connections and the tick that runs over them.
 pub(super) struct Deadlines {
     now: AtomicU32,
@@ -28,7 +31,8 @@ pub(super) struct Deadlines {
     idle: u32,
     write: u32,
     parting: u32,
-    /// A connection that idled at least this long may be closed to make room.
+    /// A connection that idled or began a head at least this long ago may be closed to make room; one that idles gives
+    /// back what only requests need.
     evictable: u32,
     closing: AtomicBool,
     occupancy: Arc<Occupancy>,
@@ -152,6 +156,21 @@ impl Deadlines {
         self.now.load(Relaxed)
     }
 
+    /// So many connections are open that what one holds while it is idle matters.
+    pub(super) fn is_tight(&self) -> bool {
+        self.occupancy.connections() > TIGHT
+    }
+
+    /// Makes room at once for a connection that was accepted and finds no place.
+    pub(super) fn press(&self) {
+        self.make_room(&self.watches(), self.now(), |_| true);
+    }
+
+    /// The same for one that is about to speak HTTP/2.
+    pub(super) fn press_http2(&self) {
+        self.make_room(&self.watches(), self.now(), Watch::is_http2);
+    }
+
     fn look(&self, now: u32) {
         let closing = self.closing.load(Relaxed);
         let watches = self.watches();
@@ -161,7 +180,7 @@ impl Deadlines {
             }
         }
         if self.occupancy.is_pressed() {
-            self.make_room(&watches, now);
+            self.make_room(&watches, now, |_| true);
         }
     }
 
@@ -177,7 +196,8 @@ impl Deadlines {
             Phase::Greeting if closing => over(watch.since(), self.evictable).then_some(Order::GreetingTimeout),
             Phase::Greeting => over(watch.since(), self.head).then_some(Order::GreetingTimeout),
             Phase::Idle if closing => over(watch.since(), 1).then_some(Order::Close),
-            Phase::Idle => over(watch.since(), self.idle).then_some(Order::IdleTimeout),
+            Phase::Idle if over(watch.since(), self.idle) => Some(Order::IdleTimeout),
+            Phase::Idle => (watch.could_rest() && over(watch.since(), self.evictable)).then_some(Order::Rest),
             Phase::Head => over(watch.since(), self.head).then_some(Order::HeaderTimeout),
             // The body and the answer are the app's to bound.
             Phase::Busy => None,
@@ -185,17 +205,18 @@ impl Deadlines {
         }
     }
 
-    /// Closes the longest idle (or still greeting) sixteenth of the connections when others wait for a place: without this, whoever holds
-    /// all places with silent connections locks every sender out for the whole idle timeout.
-    fn make_room(&self, watches: &Watches, now: u32) {
-        let mut idle: Vec<&Arc<Watch>> = watches
-            .open
-            .values()
-            .filter(|watch| matches!(watch.phase(), Phase::Idle | Phase::Greeting))
-            .filter(|watch| now.wrapping_sub(watch.since()) > self.evictable)
+    /// Closes the sixteenth of these connections that has been idle, or at a greeting or a head, for the longest time, when
+    /// others wait for a place: without this, whoever holds all places with silent or slow connections locks every sender
+    /// out for the whole timeout.
+    fn make_room(&self, watches: &Watches, now: u32, of_these: impl Fn(&Watch) -> bool) {
+        let these = || watches.open.values().filter(|watch| of_these(watch));
+        let mut unused: Vec<(u32, &Arc<Watch>)> = these()
+            .filter(|watch| matches!(watch.phase(), Phase::Idle | Phase::Greeting | Phase::Head))
+            .map(|watch| (now.wrapping_sub(watch.since()), watch))
+            .filter(|(ticks, _)| *ticks > self.evictable)
             .collect();
-        idle.sort_unstable_by_key(|watch| std::cmp::Reverse(now.wrapping_sub(watch.since())));
-        for watch in idle.into_iter().take(watches.open.len().div_ceil(16)) {
+        unused.sort_unstable_by_key(|(ticks, _)| std::cmp::Reverse(*ticks));
+        for (_, watch) in unused.into_iter().take(these().count().div_ceil(16)) {
             watch.order(Order::Evicted);
         }
     }

@@ -248,7 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
             self.watched.write_waits(now);
         } else {
             self.watched.write_moves();
-            self.watched.flushed(now);
+            if self.watched.flushed(now) && self.watched.deadlines().is_tight() {
+                self.watched.note(Order::Rest);
+            }
         }
         flushed
     }

@@ -9,11 +9,15 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// So many connections may speak HTTP/2 however low the limit of connections is.
+const LEAST_HTTP2: usize = 16;
+
 /// Shared by all workers: the only figures that they share in the inbound edge.
 pub struct Occupancy {
     limit: usize,
     requests: usize,
     places: Arc<Semaphore>,
+    http2: Arc<Semaphore>,
     waiting: AtomicUsize,
     in_flight: AtomicUsize,
     arrivals: AtomicU64,
@@ -33,6 +37,7 @@ impl Occupancy {
             limit,
             requests: requests.max(1),
             places: Arc::new(Semaphore::new(limit)),
+            http2: Arc::new(Semaphore::new(limit.div_ceil(16).max(LEAST_HTTP2))),
             waiting: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             arrivals: AtomicU64::new(0),
@@ -61,6 +66,18 @@ impl Occupancy {
         }
     }
 
+    /// No further connection may speak HTTP/2 now.
+    pub(super) fn is_full_of_http2(&self) -> bool {
+        self.http2.available_permits() == 0
+    }
+
+    /// Waits until one more connection may speak HTTP/2. What that needs (30 KiB, and windows for bodies) it keeps for as
+    /// long as it lives, which HTTP/1.1 does not, so a sixteenth of the connections may.
+    pub(super) async fn http2_place(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.http2).acquire_owned().await;
+        permit.expect("the semaphore of HTTP/2 is never closed")
+    }
+
     /// A place over the limit, for what is accepted when nothing will be accepted any more.
     pub(super) fn extra_place(&self) -> Place {
         Place {
@@ -73,6 +90,11 @@ impl Occupancy {
     /// it requests are answered 503, and at the limit of connections nothing is accepted.
     pub(super) fn is_crowded(&self) -> bool {
         self.places.available_permits() <= self.limit / 8 || self.in_flight() >= self.requests - self.requests / 4
+    }
+
+    /// No place is left.
+    pub(super) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
     }
 
     /// Somebody waits for a place.

@@ -27,6 +27,8 @@ pub(super) enum Phase {
 pub(super) enum Order {
     /// Close if idle, else after the answer.
     Close,
+    /// Give back what only a request needs.
+    Rest,
     IdleTimeout,
     Evicted,
     GreetingTimeout,
@@ -42,8 +44,9 @@ pub(super) enum Order {
 }
 
 const PHASES: [Phase; 5] = [Phase::Greeting, Phase::Idle, Phase::Head, Phase::Busy, Phase::Parting];
-const ORDERS: [Order; 10] = [
+const ORDERS: [Order; 11] = [
     Order::Close,
+    Order::Rest,
     Order::IdleTimeout,
     Order::Evicted,
     Order::GreetingTimeout,
@@ -55,6 +58,7 @@ const ORDERS: [Order; 10] = [
     Order::Cut,
 ];
 const NO_ORDER: u8 = u8::MAX;
+const REST: u8 = Order::Rest as u8;
 const NOT_STALLED: u32 = u32::MAX;
 
 /// Written by the connection's task, read by its worker's tick: one thread, so every access is relaxed.
@@ -80,6 +84,10 @@ pub(super) struct Watch {
     body_unread: AtomicBool,
     /// Its declared length is more than is drained for the sake of its sender (HTTP/1.1).
     body_is_long: AtomicBool,
+    /// It holds what it could give back while it is idle (HTTP/1.1).
+    works: AtomicBool,
+    /// It speaks HTTP/2.
+    http2: AtomicBool,
 }
 
 impl Watch {
@@ -99,6 +107,8 @@ impl Watch {
             told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
             body_is_long: AtomicBool::new(false),
+            works: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +141,30 @@ impl Watch {
         self.body_unread.store(body_unread, Relaxed);
         self.body_is_long.store(body_is_long, Relaxed);
         self.phase.store(Phase::Busy as u8, Relaxed);
+    }
+
+    /// It takes what a request needs.
+    pub(super) fn works(&self) {
+        self.works.store(true, Relaxed);
+    }
+
+    /// It has given that back.
+    pub(super) fn rests(&self) {
+        self.works.store(false, Relaxed);
+    }
+
+    /// From here on this is HTTP/2.
+    pub(super) fn speaks_http2(&self) {
+        self.http2.store(true, Relaxed);
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
+    }
+
+    /// Is it idle, and could it give something back?
+    pub(super) fn could_rest(&self) -> bool {
+        self.works.load(Relaxed) && self.phase() == Phase::Idle
     }
 
     /// The body was read to its end, or cannot be read on.
@@ -177,11 +211,13 @@ impl Watch {
         }
     }
 
-    /// All that was to be written is with the kernel.
-    pub(super) fn flushed(&self, now: u32) {
-        if self.unflushed.swap(false, Relaxed) {
+    /// All that was to be written is with the kernel. True if that was an answer, and the connection is idle now.
+    pub(super) fn flushed(&self, now: u32) -> bool {
+        let answered = self.unflushed.swap(false, Relaxed);
+        if answered {
             self.enter(Phase::Idle, now);
         }
+        answered
     }
 
     pub(super) fn write_waits(&self, now: u32) {
@@ -238,10 +274,15 @@ impl Watch {
 
     /// Leaves an order and wakes the connection's task. A first order stands, unless the end is harder.
     pub(super) fn order(&self, order: Order) {
-        if self.order.load(Relaxed) == NO_ORDER || order == Order::Cut {
+        self.note(order);
+        self.waker.wake();
+    }
+
+    /// Leaves an order for the end of this very poll of the connection's task.
+    pub(super) fn note(&self, order: Order) {
+        if matches!(self.order.load(Relaxed), NO_ORDER | REST) || order == Order::Cut {
             self.order.store(order as u8, Relaxed);
         }
-        self.waker.wake();
     }
 
     /// The order, unless what it was given for has passed meanwhile (the head came to its end in the same poll).
@@ -253,8 +294,9 @@ impl Watch {
         self.order.store(NO_ORDER, Relaxed);
         let order = ORDERS[usize::from(order)];
         let stands = match order {
+            Order::Rest => self.could_rest(),
             Order::IdleTimeout => self.phase() == Phase::Idle,
-            Order::Evicted => matches!(self.phase(), Phase::Idle | Phase::Greeting),
+            Order::Evicted => matches!(self.phase(), Phase::Idle | Phase::Greeting | Phase::Head),
             Order::GreetingTimeout => self.phase() == Phase::Greeting,
             Order::HeaderTimeout => self.phase() == Phase::Head,
             Order::WriteTimeout => self.stalled_since().is_some() || self.held_since().is_some(),

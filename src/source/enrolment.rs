@@ -211,4 +211,16 @@ mod tests {
         assert!(enrolments.ask(&asana(), "ticket", false, at(121)).is_none());
         assert!(enrolments.open(&asana(), "other".to_owned(), SPAN, at(122)).is_ok());
     }
+
+    #[test]
+    #[ignore = "a measurement; tests/timing/run"]
+    fn tickets_are_compared_in_constant_time() {
+        let right = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let (enrolments, asana) = (Enrolments::default(), asana());
+        enrolments
+            .open(&asana, right.to_owned(), SPAN, at(0))
+            .expect("none is open");
+        let judge = |guess: &String| enrolments.ask(&asana, guess, false, at(1)).is_some();
+        crate::event::timing::holds("Enrolments::ask", right, |guess| guess, judge);
+    }
 }

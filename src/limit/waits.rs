@@ -1,0 +1,121 @@
+//! Places in flight whose requests still wait for their bodies: when none is left, the longest wait ends for a newcomer.
+//!
+//! Otherwise whoever sends as many slow bodies as there are places shuts everybody out for the whole body timeout, with
+//! hardly a byte. An honest body is there within a few round trips; a sender that is told 503 tries again.
+
+use super::Share;
+use crate::event::Monotonic;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// So long nobody's place is taken: three round trips round the world, or a lost packet.
+const SAFE: Duration = Duration::from_millis(500);
+
+/// All requests that wait for their bodies, the longest wait first. Bounded by the places in flight.
+#[derive(Clone, Default)]
+pub struct Waits(Arc<Mutex<All>>);
+
+#[derive(Default)]
+struct All {
+    next: u64,
+    lent: BTreeMap<(Monotonic, u64), (Share, Arc<Notify>)>,
+}
+
+/// A place that its request does not hold itself while it waits; given back when dropped, if it was not taken.
+#[must_use = "a place is given back when it is dropped"]
+pub struct Wait {
+    waits: Waits,
+    key: (Monotonic, u64),
+    taken: Arc<Notify>,
+}
+
+impl Waits {
+    /// Puts a place where others may take it. `since`: when its request came.
+    pub fn lend(&self, share: Share, since: Monotonic) -> Wait {
+        let taken = Arc::new(Notify::new());
+        let mut all = self.all();
+        let key = (since, all.next);
+        all.next += 1;
+        all.lent.insert(key, (share, Arc::clone(&taken)));
+        Wait {
+            waits: self.clone(),
+            key,
+            taken,
+        }
+    }
+
+    /// The place of the longest wait, which ends; `None` if nobody waits for longer than an honest body does.
+    pub fn take(&self, now: Monotonic) -> Option<Share> {
+        let mut all = self.all();
+        let longest = all.lent.first_entry()?;
+        if now.since(longest.key().0) < SAFE {
+            return None;
+        }
+        let (share, taken) = longest.remove();
+        taken.notify_one();
+        Some(share)
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wait {
+    /// Returns when the place was taken.
+    pub async fn taken(&self) {
+        self.taken.notified().await;
+    }
+
+    /// The place again, unless it was taken.
+    pub fn back(self) -> Option<Share> {
+        self.waits.all().lent.remove(&self.key).map(|(share, _)| share)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // The share is dropped outside of the lock.
+        let _place = self.waits.all().lent.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::Budget;
+    use futures_util::FutureExt as _;
+
+    fn at(millis: u64) -> Monotonic {
+        Monotonic::default().plus(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn the_longest_wait_ends_for_a_newcomer_and_no_honest_one() {
+        let (budget, waits) = (Budget::new(2), Waits::default());
+        let place = || budget.take(1).expect("a place");
+        let (late, early) = (waits.lend(place(), at(200)), waits.lend(place(), at(100)));
+        assert!(budget.take(1).is_none() && waits.take(at(599)).is_none());
+        assert!(early.taken().now_or_never().is_none());
+        let taken = waits.take(at(600)).expect("half a second is over");
+        assert!(early.taken().now_or_never().is_some() && late.taken().now_or_never().is_none());
+        assert!(early.back().is_none() && budget.used() == 2, "it is the newcomer's");
+        assert!(waits.take(at(600)).is_none());
+        let mine = late.back().expect("nobody took it");
+        assert!(waits.take(at(9000)).is_none(), "nobody waits any more");
+        drop((mine, taken));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_gives_its_place_back() {
+        let (budget, waits) = (Budget::new(1), Waits::default());
+        drop(waits.lend(budget.take(1).expect("a place"), at(0)));
+        assert_eq!(budget.used(), 0);
+        assert!(waits.take(at(9000)).is_none());
+    }
+}
