@@ -6,8 +6,9 @@
     reason = "tests read the clock and spawn what they await or abort"
 )]
 
-#[path = "support/certificates.rs"]
-mod certificates;
+#[path = "support/authority.rs"]
+#[allow(dead_code, reason = "here Redis is the server, and the client is what is tested")]
+mod authority;
 #[path = "support/contract.rs"]
 mod contract;
 #[path = "support/redis_group.rs"]
@@ -17,20 +18,24 @@ mod redis_server;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 
-use certificates::Authority;
+use authority::{Authority, Issued};
 use contract::Stage;
 use hookward::{
     event::{Secret, SystemClock},
     replay::{Ask, Decision, OnOutage, RedisLedger, Settled},
     store::{Access, Breaker, Facts, Login, Place, Server, Store, Target},
-    tls::ClientTls,
+    tls::{Certificates, ClientTls, Identity},
 };
 use redis_group::{Cluster, Watched, named, share, slot, until};
 use redis_server::{RedisServer, free_port};
 use sidecar::{DECISION, Sidecar, a, again, ask, granted, timed, wait_until};
 use std::{
     fs,
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -80,8 +85,59 @@ fn servers(ports: impl IntoIterator<Item = u16>) -> Vec<Server> {
     ports.into_iter().map(|port| Server::new("127.0.0.1", port)).collect()
 }
 
-fn a_secure_server(authority: &Authority) -> (RedisServer, u16) {
-    let directory = authority.write();
+/// A server on 127.0.0.1 and a client that one authority vouches for.
+struct Vouched {
+    authority: Authority,
+    client: Issued,
+    directory: PathBuf,
+}
+
+impl Vouched {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let authority = Authority::new("the authority");
+        Self {
+            client: authority.issue("hookward"),
+            authority,
+            directory: std::env::temp_dir().join(format!("hookward-tls-{}-{number}", std::process::id())),
+        }
+    }
+
+    /// The files of the server: `ca.pem`, `server.pem`, `server.key`.
+    fn write(&self) -> PathBuf {
+        fs::create_dir_all(&self.directory).expect("a directory can be made");
+        let server = self.authority.issue("127.0.0.1");
+        for (name, text) in [
+            ("ca.pem", self.authority.pem()),
+            ("server.pem", server.cert),
+            ("server.key", server.key),
+        ] {
+            fs::write(self.directory.join(name), text).expect("a file can be written");
+        }
+        self.directory.clone()
+    }
+
+    /// Believes the authority, and shows its certificate.
+    fn client(&self) -> ClientTls {
+        let read = |pem: &str| Certificates::parse(pem.as_bytes()).expect("certificates");
+        let key = Secret::new(self.client.key.clone().into_bytes());
+        ClientTls {
+            roots: Some(read(&self.authority.pem())),
+            identity: Some(Identity::new(read(&self.client.cert), key).expect("they belong together")),
+            server_name: None,
+        }
+    }
+}
+
+impl Drop for Vouched {
+    fn drop(&mut self) {
+        let _already_removed = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn a_secure_server(vouched: &Vouched) -> (RedisServer, u16) {
+    let directory = vouched.write();
     let file = |name: &str| directory.join(name).display().to_string();
     let port = free_port();
     let server = RedisServer::start_with(&[
@@ -101,8 +157,8 @@ fn a_secure_server(authority: &Authority) -> (RedisServer, u16) {
 
 #[tokio::test]
 async fn over_tls_with_a_client_certificate() {
-    let authority = Authority::new();
-    let (server, port) = a_secure_server(&authority);
+    let vouched = Vouched::new();
+    let (server, port) = a_secure_server(&vouched);
     let with = |tls: ClientTls| Target {
         access: Access {
             tls: Some(tls),
@@ -110,9 +166,9 @@ async fn over_tls_with_a_client_certificate() {
         },
         ..Target::server("127.0.0.1", port)
     };
-    let right = authority.client();
+    let right = vouched.client();
     passes_the_contract(&with(right.clone())).await;
-    let stranger = Authority::new();
+    let stranger = Vouched::new();
     let reason = refusal(&with(ClientTls {
         roots: stranger.client().roots,
         ..right.clone()
@@ -139,7 +195,7 @@ async fn over_tls_with_a_client_certificate() {
 
 #[tokio::test]
 async fn a_certificate_that_was_replaced_is_shown_by_the_next_connection() {
-    let (old, new) = (Authority::new(), Authority::new());
+    let (old, new) = (Vouched::new(), Vouched::new());
     let (server, port) = a_secure_server(&old);
     let access = |tls: ClientTls| Access {
         tls: Some(tls),

@@ -361,7 +361,10 @@ fn a_small_block_that_unpacks_to_a_large_head_is_refused() {
     client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields));
     let end = client.end_of(1);
     // As it comes out of the decoder: refused by its size or before it.
-    assert!(matches!(end, End::Status(431) | End::Reset(_) | End::Gone(_)), "{end:?}");
+    assert!(
+        matches!(end, End::Status(431) | End::Reset(_) | End::Gone(_)),
+        "{end:?}"
+    );
     drop(client);
     wait_until("it is counted", || {
         process.metric("hookward_requests_total{source=\"\",outcome=\"malformed\"}") > 0.5

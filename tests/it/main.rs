@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and spawn tasks")]
 #![allow(missing_docs, reason = "a test binary has no public items")]
 
+#[path = "../support/authority.rs"]
+mod authority;
 #[path = "../vectors/case.rs"]
 #[allow(dead_code, reason = "the vectors' own test judges with it; this one sends")]
 mod case;

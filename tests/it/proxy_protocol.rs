@@ -1,11 +1,7 @@
 //! The PROXY protocol end to end: whom the app, the log and `allow_from` take for the client.
 
 use super::support::{
-    Answer, App, Folder, Process, Request, Sidecar,
-    process::config,
-    secure::{Authority, NAME},
-    signed::push,
-    wait_until,
+    Answer, App, Authority, Folder, Process, Request, Sidecar, process::config, secure::NAME, signed::push, wait_until,
     wire::Connection,
 };
 use std::{
@@ -205,7 +201,7 @@ fn curl(port: u16, n: usize) -> String {
 
 #[test]
 fn haproxy_is_understood_in_both_versions_and_before_tls() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     let issued = authority.issue(NAME);
     folder.write("tls.crt", &issued.cert);
     folder.write("tls.key", &issued.key);

@@ -1,10 +1,10 @@
 //! What the tests stand on: a sidecar on ports of its own, an app that records, a client that writes raw bytes.
 
 pub mod app;
-pub mod authority;
 pub mod browser;
 pub mod frames;
 pub mod hpack;
+pub mod named;
 pub mod process;
 pub mod secure;
 pub mod sidecar;
@@ -12,8 +12,8 @@ pub mod signed;
 pub mod upstream;
 pub mod wire;
 
+pub use crate::authority::{Authority, Issued};
 pub use app::{App, Script};
-pub use authority::Authority;
 pub use process::{Folder, PORTS, Process, hookward};
 pub use sidecar::Sidecar;
 pub use upstream::Upstream;

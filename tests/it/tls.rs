@@ -1,9 +1,9 @@
 //! TLS that ends at the sidecar: HTTP/1.1 and HTTP/2, client certificates, rotation without a gap.
 
 use super::support::{
-    App, Folder, PORTS, Process, Request,
+    App, Authority, Folder, Issued, PORTS, Process, Request,
     process::{config, hookward, text},
-    secure::{self, Authority, Issued, NAME},
+    secure::{self, NAME},
     signed::{GITHUB, push},
     wait_until,
     wire::Connection,
@@ -26,7 +26,7 @@ fn yaml(app: &App, more: &str) -> String {
 
 #[test]
 fn webhooks_come_over_tls_as_without_it() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
     for (n, alpn) in [&[][..], &[&b"http/1.1"[..]], &[b"h3", b"http/1.1"]]
@@ -54,7 +54,7 @@ fn webhooks_come_over_tls_as_without_it() {
 
 #[test]
 fn http_2_is_chosen_by_alpn() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
     let config = authority.client(&[b"h2", b"http/1.1"], None);
@@ -95,7 +95,7 @@ fn http_2_is_chosen_by_alpn() {
 
 #[test]
 fn other_clients_agree_on_what_they_agree_on() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let ca = folder.write("ca.crt", &authority.pem());
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
@@ -156,7 +156,7 @@ fn other_clients_agree_on_what_they_agree_on() {
 #[test]
 fn senders_without_a_certificate_of_the_client_ca_get_nowhere() {
     let (app, folder) = (App::start(), Folder::new());
-    let (authority, clients) = (Authority::new(), Authority::new());
+    let (authority, clients) = (Authority::new("ours"), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     folder.write("clients.crt", &clients.pem());
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, ", client_ca: clients.crt")));
@@ -176,7 +176,7 @@ fn senders_without_a_certificate_of_the_client_ca_get_nowhere() {
 
 #[test]
 fn a_rotated_certificate_holds_for_new_connections_and_old_ones_go_on() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     let (old, new) = (authority.issue(NAME), authority.issue(NAME));
     write(&folder, &old);
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
@@ -207,7 +207,7 @@ fn a_rotated_certificate_holds_for_new_connections_and_old_ones_go_on() {
 
 #[test]
 fn a_drain_over_tls_cuts_nothing() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let mut process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
     let config = authority.client(&[], None);
@@ -234,7 +234,7 @@ fn a_drain_over_tls_cuts_nothing() {
 
 #[test]
 fn certificates_that_cannot_be_are_refused_at_the_start() {
-    let (folder, authority) = (Folder::new(), Authority::new());
+    let (folder, authority) = (Folder::new(), Authority::new("ours"));
     let (one, other) = (authority.issue(NAME), authority.issue(NAME));
     folder.write("tls.crt", &one.cert);
     folder.write("tls.key", &other.key);
@@ -261,7 +261,7 @@ fn certificates_that_cannot_be_are_refused_at_the_start() {
 /// `send` speaks as this sidecar listens: over TLS with whatever certificate it has, behind a PROXY header where it wants one.
 #[test]
 fn send_reaches_a_port_with_tls_and_proxy_headers() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let plain = yaml(&app, "");
     let proxied = plain.replace("}}\n", "}, proxy_protocol: true}\nclient_ip: {trust: [127.0.0.0/8]}\n");
@@ -288,7 +288,7 @@ fn send_reaches_a_port_with_tls_and_proxy_headers() {
 /// Another server in the sidecar's place is not taken for it.
 #[test]
 fn send_believes_its_own_certificate_only() {
-    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new());
+    let (app, folder, authority) = (App::start(), Folder::new(), Authority::new("ours"));
     write(&folder, &authority.issue(NAME));
     let process = Process::run(&folder.write("hookward.yaml", &yaml(&app, "")));
     let other = Folder::new();

@@ -1,6 +1,8 @@
 //! `https` destinations: the certificate is checked, ours is shown, and both are rotated without a gap.
 
-use super::support::{App, Authority, Folder, PORTS, Process, Script, Sidecar, signed, signed::push, wait_until};
+use super::support::{
+    App, Authority, Folder, Issued, PORTS, Process, Script, Sidecar, signed, signed::push, wait_until,
+};
 use std::cell::Cell;
 
 const GITHUB: &str = "
@@ -75,19 +77,19 @@ fn certificates_are_rotated_by_a_reload() {
     let app = App::start_tls(first.server("127.0.0.1", Some(&clients)));
     // All three files change in one moment, as those of a mounted Secret do.
     let generation = Cell::new(0);
-    let put = |ca: &Authority, certificate: &str, key: &str| {
+    let put = |ca: &Authority, us: &Issued| {
         let fresh = folder
             .0
             .join(format!("generation-{}", generation.replace(generation.get() + 1)));
         std::fs::create_dir(&fresh).expect("the folder is ours");
-        for (name, text) in [("ca.pem", &*ca.pem()), ("us.pem", certificate), ("us.key", key)] {
+        for (name, text) in [("ca.pem", &*ca.pem()), ("us.pem", &us.cert), ("us.key", &us.key)] {
             std::fs::write(fresh.join(name), text).expect("the folder is ours");
         }
         std::os::unix::fs::symlink(&fresh, folder.0.join("tls.new")).expect("the folder is ours");
         std::fs::rename(folder.0.join("tls.new"), folder.0.join("tls")).expect("the folder is ours");
     };
-    let (ours, our_key) = clients.identity("us");
-    put(&first, &ours, &our_key);
+    let ours = clients.issue("us");
+    put(&first, &ours);
     let config = folder.write(
         "hookward.yaml",
         &format!(
@@ -96,34 +98,30 @@ fn certificates_are_rotated_by_a_reload() {
         ),
     );
     let process = Process::run(&config);
-    let reload = |ca: &Authority, certificate: &str, key: &str, logged: &str| {
+    let reload = |ca: &Authority, us: &Issued, logged: &str| {
         let before = process.logged(logged).len();
-        put(ca, certificate, key);
+        put(ca, us);
         process.signal("-HUP");
         wait_until(logged, || process.logged(logged).len() > before);
     };
     let good = "configuration reloaded";
     assert_eq!(push(1).send(process.webhooks).outcome(), "delivered");
-    let (again, again_key) = clients.identity("us-again");
-    reload(&first, &again, &again_key, good);
+    let again = clients.issue("us-again");
+    reload(&first, &again, good);
     assert_eq!(push(2).send(process.webhooks).outcome(), "delivered");
     // The app is believed no more; the connection that it had is not used either.
-    reload(&second, &ours, &our_key, good);
+    reload(&second, &ours, good);
     let answer = push(3).send(process.webhooks);
     assert_eq!((answer.status, answer.outcome()), (502, "upstream_unreachable"));
     // Ours is not believed by the app.
-    let (strange, strange_key) = second.identity("us");
-    reload(&first, &strange, &strange_key, good);
+    let strange = second.issue("us");
+    reload(&first, &strange, good);
     let answer = push(3).send(process.webhooks);
     assert_eq!((answer.status, answer.outcome()), (502, "upstream_unreachable"));
-    reload(&first, &ours, &our_key, good);
+    reload(&first, &ours, good);
     // A key that belongs to another certificate is a failed reload, and changes nothing.
-    reload(
-        &first,
-        &ours,
-        &again_key,
-        "reload failed; the old configuration stays in force",
-    );
+    let torn = Issued { key: again.key, ..ours };
+    reload(&first, &torn, "reload failed; the old configuration stays in force");
     assert_eq!(push(3).send(process.webhooks).outcome(), "delivered");
     assert_eq!(app.seen().len(), 3);
 }

@@ -18,8 +18,8 @@ mod signatures;
 mod trust;
 
 use super::support::{
-    Folder, Sidecar, Upstream,
-    secure::{self, Authority, NAME},
+    Authority, Folder, Sidecar, Upstream,
+    secure::{self, NAME},
     signed::push,
     wait_until,
     wire::Connection,
@@ -83,6 +83,7 @@ fn rows() -> Vec<Case> {
     trust::proxies(&mut table);
     table.over_both(signatures::signatures);
     table.over_both(content::content);
+    table.over_both(content::times);
     table.over_both(content::documents);
     content::sizes(&mut table);
     table.over_both(repeats::repeats);
@@ -112,7 +113,7 @@ impl Door {
         let mut yaml = format!("upstream: http://{upstream}\n{YAML}");
         let mut client = None;
         if lane == Lane::Tls {
-            let authority = Authority::new();
+            let authority = Authority::new("ours");
             let issued = authority.issue(NAME);
             let listen = format!(
                 "listen: {{address: \"127.0.0.1:0\", tls: {{cert: \"{}\", key: \"{}\"}}}}\n",
@@ -143,6 +144,7 @@ impl Door {
 fn run(lane: Lane) -> (Vec<u32>, Vec<String>) {
     let upstream = Upstream::start();
     let door = Door::open(lane, upstream.address);
+    let series = judge::series(&door.sidecar);
     let (mut judge, mut rows_seen, mut wrong) = (Judge::new(&upstream), Vec::new(), Vec::new());
     // Who has proven to be honest once is not taken for an attacker by the number of his mistakes.
     let honest = door.connect().exchange(&push(2_000_000)).map(|answer| answer.status);
@@ -168,7 +170,15 @@ fn run(lane: Lane) -> (Vec<u32>, Vec<String>) {
     wait_until("the connections are closed", || {
         door.sidecar.metric("hookward_connections") < 0.5
     });
-    wrong.extend(judge.sum(&door.sidecar).into_iter().map(|why| format!("{lane:?}: {why}")));
+    if judge::series(&door.sidecar) != series {
+        wrong.push(format!("{lane:?}: what was sent made series of its own"));
+    }
+    wrong.extend(
+        judge
+            .sum(&door.sidecar)
+            .into_iter()
+            .map(|why| format!("{lane:?}: {why}")),
+    );
     (rows_seen, wrong)
 }
 
@@ -177,7 +187,12 @@ fn every_row_over_every_wire() {
     let lanes = [Lane::Plain, Lane::Tls, Lane::Http2].map(|lane| std::thread::spawn(move || run(lane)));
     let [plain, tls, http2] = lanes.map(|lane| lane.join().expect("no panic"));
     let count = plain.0.len() + tls.0.len() + http2.0.len();
-    println!("{} + {} + {} = {count} cases", plain.0.len(), tls.0.len(), http2.0.len());
+    println!(
+        "{} + {} + {} = {count} cases",
+        plain.0.len(),
+        tls.0.len(),
+        http2.0.len()
+    );
     let wrong = [plain.1, tls.1, http2.1].concat();
     assert!(
         wrong.is_empty(),
@@ -219,5 +234,8 @@ fn the_judge_sees_what_is_wrong() {
     assert!(judged(&case(duplicate, None, After::Closes), 4).is_err());
     assert!(judged(&case(delivered, None, After::Serves), 5).is_err());
     assert_eq!(judged(&case(duplicate, None, After::Serves), 6), Ok(()));
-    assert!(!judge.sum(&door.sidecar).is_empty(), "the wrong expectations are not in the figures");
+    assert!(
+        !judge.sum(&door.sidecar).is_empty(),
+        "the wrong expectations are not in the figures"
+    );
 }

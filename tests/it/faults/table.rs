@@ -1,10 +1,6 @@
 //! The table: each fault, the tests that provoke it, and what stays out of reach of a test on one machine.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use super::super::support::named;
 
 struct Fault {
     number: usize,
@@ -278,12 +274,7 @@ const FAULTS: [Fault; 35] = [
 
 #[test]
 fn every_fault_has_a_test_that_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut tests = BTreeSet::new();
-    for folder in ["src", "tests"] {
-        collect(&root.join(folder), &mut tests);
-    }
-    assert!(tests.len() > 200, "only {} tests found", tests.len());
+    let tests = named::tests();
     let mut missing = Vec::new();
     for (row, fault) in FAULTS.iter().enumerate() {
         assert_eq!(fault.number, row + 1, "{}", fault.what);
@@ -298,29 +289,4 @@ fn every_fault_has_a_test_that_exists() {
         }
     }
     assert!(missing.is_empty(), "no such tests:\n{}", missing.join("\n"));
-}
-
-/// The names of all functions under a folder that bear a test attribute.
-fn collect(folder: &Path, tests: &mut BTreeSet<String>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for entry in entries {
-        let path: PathBuf = entry.expect("a folder can be listed").path();
-        if path.is_dir() {
-            collect(&path, tests);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a source is text");
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
-                match name.and_then(|rest| rest.split_once('(')) {
-                    Some((name, _)) if is_test => {
-                        tests.insert(name.to_owned());
-                        is_test = false;
-                    }
-                    Some(_) => is_test = false,
-                    None => is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test"),
-                }
-            }
-        }
-    }
 }

@@ -182,7 +182,8 @@ fn blocks_of_the_standard_are_read() {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut decoder = Decoder::default();
     // Appendix C.6: three answers on one connection, in the code of appendix B.
-    let first = "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
+    let first =
+        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
     assert_eq!(
         decoder.read(&hex(first)),
         Some(vec![

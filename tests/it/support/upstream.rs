@@ -92,7 +92,10 @@ fn serve(mut stream: TcpStream, state: &State) {
                 Ok(Some(request)) => {
                     held.drain(..request.raw.len());
                     state.requests.lock().expect("no panic").push(request);
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                    if stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -115,7 +118,10 @@ fn first_of(bytes: &[u8]) -> Result<Option<Arrived>, String> {
         rest = &rest[at + 2..];
     }
     lines.push(rest);
-    if lines.iter().any(|line| line.iter().any(|byte| b"\r\n\0".contains(byte))) {
+    if lines
+        .iter()
+        .any(|line| line.iter().any(|byte| b"\r\n\0".contains(byte)))
+    {
         return Err(format!("CR, LF or NUL within a line: {}", shown()));
     }
     let start: Vec<&[u8]> = lines[0].split(|byte| *byte == b' ').collect();
@@ -164,8 +170,14 @@ fn bytes_that_belong_to_no_request_are_seen() {
         (b"P", false),
         (b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nokP", false),
         (b"POST /a HTTP/1.1\nContent-Length: 0\n\n\r\n\r\n", false),
-        (b"POST /a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1", false),
-        (b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false),
+        (
+            b"POST /a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
+            false,
+        ),
+        (
+            b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            false,
+        ),
         (b"POST a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", false),
     ] {
         let upstream = Upstream::start();

@@ -201,7 +201,10 @@ impl Piece {
         }
         let method = self.start.split(|byte| *byte == b' ').next().unwrap_or_default();
         let is_forbidden = fields.iter().any(|(name, _)| OF_ONE_CONNECTION.contains(&&name[..]))
-            || self.target().iter().any(|byte| *byte <= b' ' || b"\"<>\x7f".contains(byte));
+            || self
+                .target()
+                .iter()
+                .any(|byte| *byte <= b' ' || b"\"<>\x7f".contains(byte));
         let declared = fields.iter().find(|(name, _)| name == b"content-length");
         let declared = declared.and_then(|(_, value)| String::from_utf8_lossy(value).parse::<usize>().ok());
         let is_whole = declared.is_none_or(|length| length <= self.payload.len());

@@ -119,7 +119,11 @@ pub fn all() -> Vec<Case> {
     own(&mut t);
     for case in rows() {
         let Some(stream) = case.stream else { continue };
-        let fields: Vec<Field<'_>> = stream.fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let fields: Vec<Field<'_>> = stream
+            .fields
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
         let fate = match case.answers[..] {
             _ if stream.is_forbidden => Fate::Reset,
             [(200, "delivered")] => Fate::Delivered,

@@ -1,11 +1,6 @@
 //! Tells what became of a case from what it should: answers, what arrived upstream to the byte, and the figures.
 
-use super::super::support::{
-    Answer, Request, Sidecar, Upstream,
-    signed::push,
-    upstream::Arrived,
-    wire::Connection,
-};
+use super::super::support::{Answer, Request, Sidecar, Upstream, signed::push, upstream::Arrived, wire::Connection};
 use super::case::{After, Case, Forwarded, Said};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +110,9 @@ impl<'a> Judge<'a> {
             expected.push((200, "delivered"));
         }
         if !case.ends {
-            expected.iter().for_each(|(_, outcome)| self.expects(outcome));
+            for (_, outcome) in &expected {
+                self.expects(outcome);
+            }
         }
         if answers.len() != expected.len() {
             let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
@@ -131,7 +128,9 @@ impl<'a> Judge<'a> {
                 self.told.entry(*said).or_default().insert(told.to_string());
             }
         }
-        let closes = answers.last().is_none_or(|last| last.header("connection") == Some("close"));
+        let closes = answers
+            .last()
+            .is_none_or(|last| last.header("connection") == Some("close"));
         // In HTTP/1.0 that goes without saying.
         if !closes && !case.raw.windows(8).any(|window| window == b"HTTP/1.0") {
             return Err("closed without a word".to_owned());
@@ -140,12 +139,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What came upstream after the first `before`: this, then the second request where it was served, and no byte else.
-    pub fn arrived(
-        &self,
-        before: usize,
-        expected: Option<&Forwarded>,
-        probe: Option<&Request>,
-    ) -> Result<(), String> {
+    pub fn arrived(&self, before: usize, expected: Option<&Forwarded>, probe: Option<&Request>) -> Result<(), String> {
         let mut seen = self.upstream.since(before)?;
         // Streams stand beside each other.
         if let Some(probe) = probe {
@@ -195,11 +189,35 @@ impl<'a> Judge<'a> {
             let outcome = labels.rsplit('"').nth(1).expect("a label");
             *counted.entry(outcome.to_owned()).or_default() += count.parse::<usize>().expect("a count");
         }
+        // However hostile a request: one line of JSON, and no value of it long.
+        for line in sidecar.logged().lines() {
+            let document: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            let values = document.as_object().map(serde_json::Map::values);
+            let is_short = |value: &serde_json::Value| value.as_str().is_none_or(|text| text.len() <= 260);
+            if !values.is_some_and(|mut values| values.all(is_short)) || line.contains(char::is_control) {
+                wrong.push(format!("a line of the log: {line}"));
+            }
+        }
         counted.retain(|_, count| *count > 0);
-        let due: BTreeMap<String, usize> = self.due.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let due: BTreeMap<String, usize> = self
+            .due
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect();
         if counted != due {
             wrong.push(format!("the figures say {counted:?}, not {due:?}"));
         }
         wrong
     }
+}
+
+/// The names and labels of all that is measured.
+pub fn series(sidecar: &Sidecar) -> BTreeSet<String> {
+    let text = Request::get("/metrics").send(sidecar.addresses.health).body;
+    let text = String::from_utf8(text).expect("text");
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _)| series.to_owned())
+        .collect()
 }

@@ -88,9 +88,7 @@ pub fn handshakes(t: &mut Table) {
             "signed for another body",
             Request {
                 body: [&asked[..], b" "].concat(),
-                ..good
-                    .clone()
-                    .replace("Content-Length", (asked.len() + 1).to_string())
+                ..good.clone().replace("Content-Length", (asked.len() + 1).to_string())
             },
         ),
         ("cut", good.clone().replace("X-Slack-Signature", &signature[..60])),
@@ -104,7 +102,10 @@ pub fn handshakes(t: &mut Table) {
     t.other(75, "an answer of 2 kB", &slack(NOW, long.as_bytes()), 401);
     let mode = "hub.mode=subscribe&hub.challenge";
     for (query, said) in [
-        (format!("{mode}=77&hub.verify_token={}", TOKEN.replace(' ', "%20")), (200, "challenge")),
+        (
+            format!("{mode}=77&hub.verify_token={}", TOKEN.replace(' ', "%20")),
+            (200, "challenge"),
+        ),
         (format!("{mode}=77&hub.verify_token=x"), (401, "unverified")),
         (format!("{mode}=77"), (401, "unverified")),
         (

@@ -4,13 +4,16 @@ use super::super::support::signed::{SECRET, TOKEN, hmac_sha256, standard_secret}
 use super::case::{Table, signature};
 use data_encoding::{BASE64, HEXLOWER};
 
+/// A row, and what it makes of the right signature.
+type Form = (u32, fn(&str) -> Vec<u8>);
+
 pub fn signatures(t: &mut Table) {
     let right = |t: &mut Table| {
         let p = t.good();
         let hex = signature(&p.body);
         (p, hex)
     };
-    let forms: [(u32, fn(&str) -> Vec<u8>); 24] = [
+    let forms: [Form; 24] = [
         (42, |hex| {
             format!("sha256={hex}\r\nX-Hub-Signature-256: sha256=00").into_bytes()
         }),
@@ -30,7 +33,7 @@ pub fn signatures(t: &mut Table) {
         (46, |hex| format!("sha256= {hex}").into_bytes()),
         (46, |hex| format!("sha256 ={hex}").into_bytes()),
         (46, |hex| format!("sha256=\u{ff10}{}", &hex[1..]).into_bytes()),
-        (46, |hex| [b"sha256=\xff", hex[1..].as_bytes()].concat()),
+        (46, |hex| [b"sha256=\xff", &hex.as_bytes()[1..]].concat()),
         (46, |hex| format!("sha256=\"{hex}\"").into_bytes()),
         (47, |_| b"sha256=".to_vec()),
         (47, |_| b"".to_vec()),
