@@ -46,6 +46,12 @@ pub(super) struct ExplainArgs {
     output: Output,
 }
 
+/// Is this a capture that `explain` can judge?
+#[cfg(fuzzing)]
+pub fn reads_capture(bytes: &[u8]) -> bool {
+    capture::read(bytes).is_ok()
+}
+
 pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
