@@ -18,7 +18,7 @@ mod subject;
 mod tail;
 
 #[cfg(fuzzing)]
-pub use explain::reads_capture;
+pub use explain::{Explained, explained};
 
 use crate::config::{self, ConfigErrors, Loaded, Machine};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};

@@ -133,18 +133,19 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, HeaderFault> {
     }
 }
 
-/// A header at the start of these bytes, and how many of them were taken; `None`: it goes on after them.
+/// A header at the start of these bytes, which arrive in pieces of at most `piece`, and how many of them were taken;
+/// `None`: it goes on after them.
 #[cfg(fuzzing)]
-pub fn proxy_header_of(bytes: &[u8]) -> Option<(Result<Option<SocketAddr>, HeaderFault>, usize)> {
+pub fn proxy_header_of(bytes: &[u8], piece: usize) -> Option<(Result<Option<SocketAddr>, HeaderFault>, usize)> {
     let mut taken = 0;
     loop {
-        let rest = &bytes[taken..];
+        let there = &bytes[taken..];
         taken += match wanted(&bytes[..taken]) {
             Err(fault) => return Some((Err(fault), taken)),
             Ok(Wanted::Nothing) => return Some((parse(&bytes[..taken]), taken)),
-            Ok(Wanted::Bytes(count)) => (count <= rest.len()).then_some(count)?,
+            Ok(Wanted::Bytes(count)) => (count <= there.len()).then_some(count)?,
             Ok(Wanted::Line(most)) => {
-                let ahead = &rest[..most.min(rest.len())];
+                let ahead = &there[..most.min(there.len()).min(piece.max(1))];
                 let end = ahead.iter().position(|&byte| byte == b'\n');
                 let count = end.map_or(ahead.len(), |at| at + 1);
                 (count > 0).then_some(count)?
