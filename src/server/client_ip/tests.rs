@@ -2,7 +2,7 @@
 
 use super::*;
 use http::HeaderValue;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use std::net::SocketAddr;
 
 fn resolver(header: &str, trust: &[&str]) -> ClientIp {
@@ -219,6 +219,8 @@ fn what_a_client_sends_cannot_swallow_what_a_trusted_hop_appends() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
     /// Whatever stands left of what a trusted hop appended changes nothing.
     #[test]
     fn a_client_cannot_choose_its_address(
