@@ -17,6 +17,9 @@ mod sign;
 mod subject;
 mod tail;
 
+#[cfg(fuzzing)]
+pub use explain::{Explained, explained};
+
 use crate::config::{self, ConfigErrors, Loaded, Machine};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::{

@@ -26,6 +26,8 @@ mod wire;
 pub use body::{BodyError, RequestBody};
 pub use client_ip::ClientIp;
 pub use gate::GateRefusal;
+#[cfg(fuzzing)]
+pub use greeting::proxy_header_of;
 pub use greeting::{HeaderFault, Unwelcome, Welcome};
 pub use listener::Listener;
 pub use occupancy::Occupancy;

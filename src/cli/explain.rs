@@ -92,6 +92,44 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     Ok(if verdict.verified { Exit::Fine } else { Exit::Finding })
 }
 
+/// What `explain` reads of a capture, and what it says of it at `at` (as JSON); `None`: it is no capture.
+///
+/// # Panics
+/// Where the configuration has no such source.
+#[cfg(fuzzing)]
+pub fn explained(settings: &Settings, source: &str, bytes: &[u8], at: Timestamp) -> Option<Explained> {
+    let subject = Subject::of(settings, source).expect("the configuration has it");
+    let circumstances = Circumstances {
+        namespace: namespace(settings),
+        at: Some(at),
+        clock: &SystemClock::new(),
+    };
+    let (verdict, request) = match capture::read(bytes) {
+        Ok(capture) => {
+            let verdict = verdict::judge(&subject, &capture, &circumstances);
+            (verdict, Some((capture.head, capture.body, capture.seen_at)))
+        }
+        Err(Unjudged::Malformed(reason)) => (Verdict::malformed(reason), None),
+        Err(Unjudged::NoCapture(_)) => return None,
+    };
+    Some(Explained {
+        request,
+        text: text(source, &verdict),
+        json: verdict.to_json(),
+    })
+}
+
+/// A capture explained.
+#[cfg(fuzzing)]
+pub struct Explained {
+    /// Head, body, and where the provider saw it, if that stands in the capture; `None`: HTTP does not allow it.
+    pub request: Option<(http::request::Parts, crate::event::Frames, Option<String>)>,
+    /// As it is printed for people.
+    pub text: String,
+    /// As it is printed for programs.
+    pub json: serde_json::Value,
+}
+
 /// The ledger key of a captured request; only one that verifies has one.
 pub(super) fn key_of(settings: &Settings, source: &str, file: &Path) -> Result<DeliveryKey, Exit> {
     let no = |reason: &str| {

@@ -221,10 +221,15 @@ fn bare(plan: &Plan, text: &[u8]) -> Result<String, CannotSign> {
 }
 
 fn mac_of(plan: &Plan, scene: &Scene<'_>, mut mac: Mac, encoding: Encoded) -> Result<String, CannotSign> {
+    let uncovered = !super::form::is_form(&scene.head.headers) && scene.body.is_some_and(|body| !body.is_empty());
+    if plan.body_hash.is_none() && plan.signs_form && uncovered {
+        return Err(CannotSign(
+            "this provider signs a body only as a form (`Content-Type: application/x-www-form-urlencoded`)".to_owned(),
+        ));
+    }
     if let Some(hash) = &plan.body_hash {
-        let form = super::form::is_form(&scene.head.headers);
         let named = matches!(scene.read(&hash.field), super::field::Found::Text(_));
-        if !form && !named && scene.body.is_some_and(|body| !body.is_empty()) {
+        if uncovered && !named {
             let message = format!(
                 "a body that is no form needs `{}` in the URL: the SHA-256 of the body in hex",
                 hash.field.name

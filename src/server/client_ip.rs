@@ -51,33 +51,29 @@ impl ClientIp {
     }
 
     /// The hops from the client to the one before the peer; `None` if one of them is no address or the walk is too long.
+    ///
+    /// Read from the right, where trusted hops wrote: what a client sent before them (an open quote, bytes that are no
+    /// text) can neither hide nor swallow what they added.
     fn believed_hops(&self, headers: &HeaderMap) -> Option<Vec<IpAddr>> {
-        let mut last: VecDeque<&str> = VecDeque::new();
-        let mut longer = false;
-        for value in headers.get_all(&self.header) {
-            for element in elements(value.to_str().ok()?) {
-                last.push_back(element);
-                if last.len() > MAX_HOPS {
-                    last.pop_front();
-                    longer = true;
+        let grammar = self.header == http::header::FORWARDED;
+        let mut hops = VecDeque::new();
+        for value in headers.get_all(&self.header).iter().rev() {
+            for element in elements_from_right(value.as_bytes(), grammar) {
+                // All of them are trusted, and there are more.
+                if hops.len() == MAX_HOPS {
+                    return None;
+                }
+                let element = std::str::from_utf8(element).ok()?;
+                let node = if grammar { forwarded_for(element)? } else { element };
+                let hop = address(node)?;
+                hops.push_front(hop);
+                if !self.trusts(hop) {
+                    return Some(hops.into());
                 }
             }
         }
-        let mut hops = VecDeque::new();
-        for element in last.into_iter().rev() {
-            let node = if self.header == http::header::FORWARDED {
-                forwarded_for(element)?
-            } else {
-                element
-            };
-            let hop = address(node)?;
-            hops.push_front(hop);
-            if !self.trusts(hop) {
-                return Some(hops.into());
-            }
-        }
-        // All are trusted: the leftmost is the client, if it was reached.
-        (!longer).then(|| hops.into())
+        // All are trusted: the leftmost is the client.
+        Some(hops.into())
     }
 }
 
@@ -92,12 +88,41 @@ fn is_inside(ip: IpAddr) -> bool {
     }
 }
 
-/// The elements of a comma-separated list; a comma inside a quoted string does not separate. Empty ones count for
-/// nothing (RFC 9110, section 5.6.1).
-fn elements(list: &str) -> impl Iterator<Item = &str> {
-    split_unquoted(list, ',')
-        .map(str::trim)
+/// The elements of a comma-separated list, the last one first. Empty ones count for nothing (RFC 9110, section 5.6.1).
+/// With `quotes`, a comma inside a quoted string does not separate.
+fn elements_from_right(list: &[u8], quotes: bool) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    let next = move || {
+        let list = rest.take()?;
+        let comma = if quotes {
+            last_unquoted_comma(list)
+        } else {
+            list.iter().rposition(|byte| *byte == b',')
+        };
+        let Some(comma) = comma else { return Some(list) };
+        rest = Some(&list[..comma]);
+        Some(&list[comma + 1..])
+    };
+    std::iter::from_fn(next)
+        .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
+}
+
+fn last_unquoted_comma(list: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    for (at, byte) in list.iter().enumerate().rev() {
+        match byte {
+            b'"' if !(quoted && is_escaped(list, at)) => quoted = !quoted,
+            b',' if !quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Does an odd number of backslashes stand before it?
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
@@ -116,20 +141,38 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The `for` of one element of `Forwarded`, without its quotes.
+/// The `for` of one element of `Forwarded`, without its quotes; `None` where it has none or two, or where quotes stand
+/// elsewhere than around a whole value.
 fn forwarded_for(element: &str) -> Option<&str> {
-    let mut nodes = split_unquoted(element, ';').filter_map(|pair| {
+    let mut node = None;
+    for pair in split_unquoted(element, ';').map(str::trim) {
+        if pair.is_empty() {
+            continue;
+        }
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
-    });
-    let node = nodes.next()?;
-    if nodes.next().is_some() {
-        return None;
+        let value = unquoted(value.trim())?;
+        if name.trim().eq_ignore_ascii_case("for") && node.replace(value).is_some() {
+            return None;
+        }
     }
-    match node.strip_prefix('"') {
-        Some(quoted) => quoted.strip_suffix('"'),
-        None => Some(node),
+    node
+}
+
+fn unquoted(value: &str) -> Option<&str> {
+    let Some(rest) = value.strip_prefix('"') else {
+        return (!value.contains('"')).then_some(value);
+    };
+    let inside = rest.strip_suffix('"')?;
+    let mut escaped = false;
+    for byte in inside.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return None,
+            _ => {}
+        }
     }
+    (!escaped).then_some(inside)
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; not `unknown`, `_hidden` or a scope.

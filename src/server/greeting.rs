@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 pub use proxy::HeaderFault;
+#[cfg(fuzzing)]
+pub use proxy::proxy_header_of;
 
 /// How a connection begins.
 #[derive(Clone, Debug, Default)]

@@ -6,10 +6,16 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use hookward::{
     event::{Envelope, Frames, Secret, Timestamp},
-    provider::{Encoding, Finding, KeyText, Options, Provider, Tolerance, Window},
+    provider::{Encoding, Finding, KeyText, Keys, Options, Provider, Tolerance, Window},
 };
+use http::request::Parts;
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 #[derive(Deserialize)]
 pub struct Case {
@@ -43,6 +49,24 @@ pub struct BodySpec {
     length: usize,
 }
 
+/// A case compiled.
+pub struct Ready {
+    pub provider: Provider,
+    #[allow(dead_code, reason = "only tests/fuzz looks at it")]
+    pub secrets: Vec<KeyText>,
+    pub keys: Keys,
+    pub head: Parts,
+    pub now: Timestamp,
+}
+
+/// Where the vectors are, seen from the package and from that of the fuzz targets.
+#[allow(dead_code, reason = "the suite knows its own folder")]
+pub fn folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = package.join("tests/vectors");
+    if own.is_dir() { own } else { package.join("../vectors") }
+}
+
 pub fn read(path: &Path) -> Vec<Case> {
     let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -63,8 +87,8 @@ impl Case {
         }
     }
 
-    /// Verifies with the body in `pieces` frames; the error tells the wrong verdict.
-    pub fn judge(&self, preset: &Preset, pieces: usize) -> Result<(), String> {
+    /// Everything that its verification takes, compiled.
+    pub fn ready(&self, preset: &Preset) -> Result<Ready, String> {
         let at = self.url.find("://").map_or(0, |at| at + 3);
         let at = self.url[at..].find('/').map_or(self.url.len(), |slash| at + slash);
         let (place, target) = self.url.split_at(at);
@@ -104,6 +128,18 @@ impl Case {
             request = request.header(name, value);
         }
         let (head, ()) = request.body(()).expect("a request").into_parts();
+        Ok(Ready {
+            provider,
+            secrets,
+            keys,
+            head,
+            now: Timestamp::from_secs(self.now_unix),
+        })
+    }
+
+    /// Verifies with the body in `pieces` frames; the error tells the wrong verdict.
+    pub fn judge(&self, preset: &Preset, pieces: usize) -> Result<(), String> {
+        let ready = self.ready(preset)?;
         let body = self.body();
         let mut frames = Frames::default();
         let size = body.len().div_ceil(pieces).max(1);
@@ -112,10 +148,10 @@ impl Case {
             frames.push(rest.split_to(size.min(rest.len())));
         }
         let envelope = Envelope {
-            head: &head,
+            head: &ready.head,
             body: &frames,
         };
-        let verdict = provider.verify(envelope, &keys, Timestamp::from_secs(self.now_unix));
+        let verdict = ready.provider.verify(envelope, &ready.keys, ready.now);
         let accepted = matches!(verdict, Ok(Finding::Authentic(_) | Finding::Challenge(_)));
         if accepted == (self.expect == "accept") {
             return Ok(());

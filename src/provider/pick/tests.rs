@@ -1,7 +1,7 @@
 //! Pointers against documents, right and wrong ones.
 
 use super::*;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 fn texts(pointer: &str, json: &str) -> Vec<String> {
     let mut pointers = Pointers::default();
@@ -111,6 +111,42 @@ fn a_list_is_cut_and_says_so() {
 fn wrong_pointers_are_refused() {
     for bad in ["id", "/a~2b", "/a~"] {
         assert!(Pointers::default().add(bad).is_err(), "{bad}");
+    }
+}
+
+/// Documents of few names, so that pointers meet and keys come twice.
+fn documents() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec!["1", "\"x\"", "null", "1.5", "{}", "[]", "\"\\u0061\"", "true"])
+        .prop_map(str::to_owned);
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let member = ("a|b|0|\\\\u0061", inner.clone()).prop_map(|(name, value)| format!("\"{name}\": {value}"));
+        prop_oneof![
+            proptest::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(" ,"))),
+            proptest::collection::vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn pointers_read_together_find_what_each_finds_alone(
+        json in documents(),
+        pointers in proptest::collection::vec("(/(a|b|0|1|[*])){0,4}", 1..8),
+    ) {
+        let mut together = Pointers::default();
+        let slots: Vec<usize> = pointers.iter().map(|pointer| together.add(pointer).expect("a pointer")).collect();
+        let picks = together.pick(json.as_bytes());
+        prop_assert!(picks.well_formed, "{}", json);
+        for (pointer, slot) in pointers.iter().zip(slots) {
+            let mut alone = Pointers::default();
+            let own = alone.add(pointer).expect("a pointer");
+            let alone = alone.pick(json.as_bytes());
+            let (one, other) = (picks.slot(slot), alone.slot(own));
+            prop_assert_eq!(one.values().collect::<Vec<_>>(), other.values().collect::<Vec<_>>(), "{} in {}", pointer, json);
+            prop_assert_eq!((one.doubled, one.cut), (other.doubled, other.cut), "{} in {}", pointer, json);
+        }
     }
 }
 

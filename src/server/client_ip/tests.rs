@@ -2,7 +2,7 @@
 
 use super::*;
 use http::HeaderValue;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use std::net::SocketAddr;
 
 fn resolver(header: &str, trust: &[&str]) -> ClientIp {
@@ -185,7 +185,64 @@ fn forwarded_is_read_by_its_own_grammar() {
     }
 }
 
+/// Found by fuzzing: an open quote or bytes that are no text, sent by a client, took the hop with them that the trusted
+/// peer had appended. The client was then whoever it said, or the peer itself, and its penalties fell on all behind it.
+#[test]
+fn what_a_client_sends_cannot_swallow_what_a_trusted_hop_appends() {
+    for (header, sent, appended) in [
+        ("forwarded", "for=6.6.6.6;x=\"", "for=192.0.2.7"),
+        ("forwarded", "for=6.6.6.6;x=\"\\", "for=192.0.2.7"),
+        ("forwarded", "for=6.6.6.6;x=\"", "for=\"192.0.2.7:4711\""),
+        ("forwarded", "for=6.6.6.6;x=\"", "for=192.0.2.7;host=\"a, b\""),
+        ("forwarded", "\"", "for=192.0.2.7"),
+        ("x-forwarded-for", "\"", "192.0.2.7"),
+        ("x-forwarded-for", "6.6.6.6, \"\\", "192.0.2.7"),
+        ("x-forwarded-for", "é", "192.0.2.7"),
+        ("forwarded", "é", "for=192.0.2.7"),
+    ] {
+        let resolver = resolver(header, &["10.0.0.0/8"]);
+        for values in [&[&*format!("{sent}, {appended}")][..], &[sent, appended]] {
+            let found = resolve(&resolver, "10.0.0.1", values);
+            assert_eq!(found.ip.to_string(), "192.0.2.7", "{header}: {values:?}");
+        }
+    }
+    // Within what a trusted hop itself wrote, quotes stand around whole values only.
+    for value in [
+        "for=192.0.2.7;host=a\"b\"",
+        "for=192.0.2.7;x=\"a\"b\"",
+        "for=192.0.2.7;\"",
+        "for=192.0.2.7;x=\"a\\\"",
+    ] {
+        let found = resolve(&resolver("forwarded", &["10.0.0.0/8"]), "10.0.0.1", &[value]);
+        assert_eq!(found.ip.to_string(), "10.0.0.1", "{value}");
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    /// Whatever stands left of what a trusted hop appended changes nothing.
+    #[test]
+    fn a_client_cannot_choose_its_address(
+        sent in "([ -~é]{0,40}|(for=6[.]6[.]6[.]6|x=|[\";,= \\\\]){0,12})",
+        more in prop::collection::vec("[ -~é]{0,20}", 0..3),
+        by in "(;(host|by)=(\"[ !#-\\[\\]-~,;]{0,9}(\\\\[\"\\\\])?\"|[a-z]{1,5}))?",
+        header in "forwarded|x-forwarded-for",
+        same_line: bool,
+    ) {
+        let resolver = resolver(&header, &["10.0.0.0/8"]);
+        let appended = if header == "forwarded" { format!("for=192.0.2.7{by}") } else { "192.0.2.7".to_owned() };
+        let mut values = more;
+        if same_line {
+            values.push(format!("{sent}, {appended}"));
+        } else {
+            values.extend([sent, appended]);
+        }
+        let found = resolve(&resolver, "10.0.0.1", &values.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_assert_eq!(found.ip.to_string(), "192.0.2.7", "{:?}", values);
+        prop_assert_eq!(found.believed.len(), 2);
+    }
+
     #[test]
     fn no_header_makes_it_panic_or_long(value in "[ -~]{0,200}", header in "forwarded|x-forwarded-for") {
         let found = resolve(&resolver(&header, &["0.0.0.0/0"]), "10.0.0.1", &[&value]);

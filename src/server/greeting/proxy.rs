@@ -133,6 +133,27 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, HeaderFault> {
     }
 }
 
+/// A header at the start of these bytes, which arrive in pieces of at most `piece`, and how many of them were taken;
+/// `None`: it goes on after them.
+#[cfg(fuzzing)]
+pub fn proxy_header_of(bytes: &[u8], piece: usize) -> Option<(Result<Option<SocketAddr>, HeaderFault>, usize)> {
+    let mut taken = 0;
+    loop {
+        let there = &bytes[taken..];
+        taken += match wanted(&bytes[..taken]) {
+            Err(fault) => return Some((Err(fault), taken)),
+            Ok(Wanted::Nothing) => return Some((parse(&bytes[..taken]), taken)),
+            Ok(Wanted::Bytes(count)) => (count <= there.len()).then_some(count)?,
+            Ok(Wanted::Line(most)) => {
+                let ahead = &there[..most.min(there.len()).min(piece.max(1))];
+                let end = ahead.iter().position(|&byte| byte == b'\n');
+                let count = end.map_or(ahead.len(), |at| at + 1);
+                (count > 0).then_some(count)?
+            }
+        };
+    }
+}
+
 /// What the parser lets pass and the specification does not: another byte for the first space, `+80` and `080` for a
 /// port, `UNKNOWNX`, control characters.
 fn line_is_plain(line: &[u8]) -> bool {

@@ -1,0 +1,7 @@
+//! Its property is in `properties/provider.rs`.
+#![no_main]
+
+#[path = "../properties/provider.rs"]
+mod provider;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| provider::check(data));
