@@ -89,4 +89,14 @@ mod tests {
         assert!(budget.take(11).is_none());
         assert_eq!(budget.used(), 0);
     }
+
+    #[test]
+    fn pressure_begins_beyond_half() {
+        let budget = Budget::new(10);
+        assert!(!budget.under_pressure());
+        let _half = budget.take(5).expect("half");
+        assert!(!budget.under_pressure());
+        let _more = budget.take(1).expect("one more");
+        assert!(budget.under_pressure());
+    }
 }

@@ -106,3 +106,34 @@ impl ShrinkableKeyedStateStore<Cell> for Cells {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_is_full_again_takes_no_memory() {
+        let cells = Cells::default();
+        assert!(cells.is_empty());
+        let put = |key, full_at| {
+            let cell = Cell {
+                key: Some(key),
+                spend: true,
+            };
+            let written: Result<(), ()> = cells.measure_and_replace(&cell, |_| Ok(((), Nanos::new(full_at))));
+            assert_eq!(written, Ok(()));
+        };
+        for (key, full_at) in [(1, 4), (2, 5), (3, 6)] {
+            put(key, full_at);
+        }
+        assert_eq!((cells.len(), cells.is_empty()), (3, false));
+        cells.retain_recent(Nanos::new(5));
+        assert_eq!(*cells.shard(0), HashMap::from([(3, 6)]));
+        for key in 10..1000 {
+            put(key, 1);
+        }
+        cells.retain_recent(Nanos::new(5));
+        cells.shrink_to_fit();
+        assert!(cells.shard(0).capacity() < 100, "{}", cells.shard(0).capacity());
+    }
+}

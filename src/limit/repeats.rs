@@ -213,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn another_key_of_the_same_tag_is_not_taken_for_it() {
+        let repeats = Repeats::new();
+        let tag = repeats.known.tag(&key(1));
+        repeats
+            .known
+            .change(tag, at(0), true, |_| Some((at(1000), (key(2), ()))));
+        assert_eq!(repeats.ask(&key(1), &source("acme"), None, at(0)), Repeat::Unknown);
+    }
+
+    #[test]
     fn a_flood_of_keys_does_not_grow_the_memory() {
         let repeats = Repeats::new();
         for number in 0..50_000 {

@@ -115,7 +115,6 @@ fn version_and_method(head: &Parts) -> Result<(), GateRefusal> {
         return Err(GateRefusal::Version);
     }
     match &head.method {
-        &Method::POST | &Method::GET => Ok(()),
         &Method::CONNECT | &Method::TRACE => Err(GateRefusal::Method),
         &Method::OPTIONS if head.uri.path() == "*" => Err(GateRefusal::Method),
         // HTTP's own grammar also allows `!#$%&'*+.^`|~` in a method; no method has them, and parsers disagree on them.

@@ -129,6 +129,61 @@ fn a_pardon_is_renewed() {
 }
 
 #[test]
+fn a_young_pardon_is_not_written_again() {
+    let penalties = Penalties::new(SPEC);
+    let (client, acme) = (ip("192.0.2.1"), source("acme"));
+    let (hour, day) = (3600, 24 * 3600);
+    let tag = penalties.tables.pardons.tag((&acme, Prefix::of(client)));
+    for (now, until) in [(0, day), (hour - 1, day), (hour, day + hour), (day, 2 * day)] {
+        penalties.pardon(client, &acme, at(now));
+        assert_eq!(
+            penalties.tables.pardons.look(tag, at(now)),
+            Found::Held(at(until), ()),
+            "{now}"
+        );
+    }
+}
+
+#[test]
+fn who_verified_is_known_for_a_day_at_that_source() {
+    let penalties = Penalties::new(SPEC);
+    let knows = |name: &str, now| penalties.knows(ip("192.0.2.1"), &source(name), at(now));
+    assert!(!knows("acme", 0));
+    penalties.pardon(ip("192.0.2.1"), &source("acme"), at(0));
+    assert!(knows("acme", 24 * 3600 - 1));
+    assert!(!knows("acme", 24 * 3600) && !knows("other", 0));
+}
+
+#[test]
+fn only_who_is_not_tracked_counts_among_the_untracked() {
+    let small = Tables {
+        failures: Table::new(1),
+        untracked: Table::new(SHARED),
+        pardons: Table::new(1),
+    };
+    let penalties = Penalties {
+        tables: Arc::new(small),
+        ..Penalties::new(SPEC)
+    };
+    let acme = source("acme");
+    let untracked = |now| penalties.tables.untracked.look(penalties.shared(&acme), now);
+    let at = |millis| Monotonic::from_start(Duration::from_millis(millis));
+    let client = ip("2001:db8::1");
+    for _ in 0..100 {
+        penalties.charge(client, &acme, at(0));
+    }
+    assert_eq!(untracked(at(0)), Found::Free, "there was a place for it");
+    // Half a minute later its own bucket is not full again, that of its /48 is: others take that place, and all the rest.
+    for number in 0..10_000_u32 {
+        penalties.charge(Ipv4Addr::from(0x0100_0000 + number).into(), &acme, at(30_000));
+    }
+    let flooded = untracked(at(30_000));
+    assert!(matches!(flooded, Found::Held(..)));
+    penalties.charge(client, &acme, at(31_000));
+    assert_ne!(untracked(at(31_000)), flooded, "its /48 finds no place");
+}
+
+#[test]
 fn a_reload_keeps_who_failed_and_who_is_known() {
     let penalties = Penalties::new(SPEC);
     fail(&penalties, "192.0.2.1", 40);

@@ -32,9 +32,11 @@ fn while_others_hold_at_most_half_one_body_may_have_all_the_rest() {
     assert_eq!(grow(&mut alone, 1), Err(Crowded::All));
     drop(alone);
     let _half = occupied(&rooms, 32);
+    assert!(!rooms.under_pressure());
     let mut large = rooms.open(&source, Some(ip(1)));
     assert_eq!(grow(&mut large, 32), Ok(()));
     assert_eq!(rooms.used(), BOUND);
+    assert!(rooms.under_pressure());
 }
 
 #[test]
@@ -50,6 +52,18 @@ fn under_pressure_unproven_bodies_hold_half_at_most() {
     readers[0].proven();
     readers[1].proven();
     assert_eq!(grow(&mut readers[6], 8), Ok(()));
+}
+
+#[test]
+fn to_the_byte_half_is_not_more_than_half() {
+    let rooms = Rooms::new(BOUND);
+    let _proven = occupied(&rooms, 10);
+    let mut first = rooms.open(&SourceBytes::default(), None);
+    assert_eq!(grow(&mut first, 23), Ok(()));
+    // Others hold 33 of 64 now, and 23 of them are unproven.
+    let mut second = rooms.open(&SourceBytes::default(), None);
+    assert_eq!(grow(&mut second, 9), Ok(()));
+    assert_eq!(grow(&mut second, 1), Err(Crowded::Unproven));
 }
 
 #[test]

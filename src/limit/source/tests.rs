@@ -45,7 +45,8 @@ fn a_source_has_one_bucket_whatever_the_key() {
 fn a_peek_takes_nothing() {
     for per in [Per::Source, Per::Client] {
         let (limiter, _) = limiter(per, 1, 60, 1);
-        for _ in 0..10 {
+        // More than its /48 has.
+        for _ in 0..=WIDER {
             assert_eq!(limiter.peek(client("2001:db8::1"), false), Ok(()));
         }
         assert_eq!(limiter.check(client("2001:db8::1"), false), Ok(()));
@@ -107,6 +108,24 @@ fn a_million_values_stay_bounded_and_the_rest_is_limited_only_under_pressure() {
     clock.advance(Duration::from_mins(3));
     assert_eq!(limiter.check(LimitKey::Value(Some(b"new")), true), Ok(()));
     assert_eq!(limiter.tracked(), 1);
+}
+
+#[test]
+fn buckets_that_are_full_again_are_dropped_once_a_minute() {
+    let (limiter, clock) = limiter(Per::Client, 1, 1, 1);
+    let pass = |time, address| {
+        clock.advance(time);
+        assert_eq!(limiter.check(client(address), false), Ok(()));
+        limiter.tracked()
+    };
+    assert_eq!(pass(Duration::ZERO, "192.0.2.1"), 1);
+    assert_eq!(pass(Duration::ZERO, "192.0.2.2"), 2);
+    assert_eq!(pass(SWEEP - Duration::from_millis(1), "192.0.2.3"), 3);
+    assert_eq!(
+        pass(Duration::from_millis(1), "192.0.2.4"),
+        2,
+        "the third is not full yet"
+    );
 }
 
 #[test]

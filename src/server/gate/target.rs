@@ -7,8 +7,8 @@ use http::{Version, request::Parts};
 /// or normalise into another path than the one that was matched is refused.
 pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     let uri = &head.uri;
-    // HTTP/2 always carries a scheme and an authority, and has no absolute form.
-    if head.version != Version::HTTP_2 && (uri.scheme().is_some() || uri.authority().is_some()) {
+    // HTTP/2 always carries a scheme and an authority, and has no absolute form. A scheme never comes without an authority.
+    if head.version != Version::HTTP_2 && uri.authority().is_some() {
         return Err(GateRefusal::TargetForm);
     }
     if !uri.path().starts_with('/') {
@@ -46,7 +46,7 @@ fn segment_is_plain(segment: &[u8]) -> bool {
                 let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
                     return false;
                 };
-                let byte = high << 4 | low;
+                let byte = high * 16 + low;
                 if byte.is_ascii_control() || matches!(byte, b'/' | b'\\') {
                     return false;
                 }

@@ -52,6 +52,9 @@ fn a_path_is_refused_for_what_another_parser_may_make_of_it() {
         "/h%2",
         "/h%zz",
         "/h%u002e",
+        "/%",
+        "/h/%%%",
+        "/h/\\",
     ];
     for path in refused {
         assert_eq!(judged("POST", path, &[HOST]), Err(GateRefusal::TargetBytes), "{path}");
@@ -68,6 +71,8 @@ fn a_path_is_refused_for_what_another_parser_may_make_of_it() {
         "/h/.well-known",
         "/h/%252e%252e/x",
         "/h/a%20b",
+        "/h/%c3%a9",
+        "/h/%C3%A9",
         "/h;v=1",
         "/h/a:b@c",
         "/h?u=http%3A%2F%2Fx//../y",
@@ -92,6 +97,10 @@ fn only_an_origin_form_target_comes_in() {
             Err(GateRefusal::TargetForm),
             "{method} {target}"
         );
+    }
+    // A scheme without an authority is no target at all.
+    for target in ["file:///h", "http:///h", "http:/h"] {
+        assert!(head("POST", target, Version::HTTP_11, &[HOST]).is_none(), "{target}");
     }
     for (method, target) in [("CONNECT", "evil:80"), ("TRACE", "/h"), ("OPTIONS", "*")] {
         let refusal = judged(method, target, &[HOST]).expect_err("no tunnels");
@@ -198,6 +207,9 @@ fn chunked_is_the_only_coding_and_stands_alone() {
         ("gzip", Err(GateRefusal::TransferEncoding)),
         ("xchunked", Err(GateRefusal::TransferEncoding)),
         ("chunked;q=1", Err(GateRefusal::TransferEncoding)),
+        ("gzip;q=1, chunked", Err(GateRefusal::TransferEncoding)),
+        ("gz ip, chunked", Err(GateRefusal::TransferEncoding)),
+        (" chunked", Err(GateRefusal::TransferEncoding)),
         ("", Err(GateRefusal::TransferEncoding)),
     ] {
         assert_eq!(
@@ -267,12 +279,24 @@ fn headers_are_bounded_in_number_and_bytes() {
     headers.push(("x-one-more", "v"));
     assert_eq!(judged("POST", "/h", &headers), Err(GateRefusal::TooManyHeaders));
     let long = "v".repeat(MAX_HEADER_BYTES);
-    assert_eq!(judged("POST", "/h", &[HOST, ("x", &long[..60_000])]), Ok(()));
+    // To the byte: a line is name, colon, blank, value and its end.
+    let room = MAX_HEADER_BYTES - (HOST.0.len() + HOST.1.len() + 4) - ("x".len() + 4);
+    assert_eq!(judged("POST", "/h", &[HOST, ("x", &long[..room])]), Ok(()));
+    assert_eq!(
+        judged("POST", "/h", &[HOST, ("x", &long[..=room])]),
+        Err(GateRefusal::HeadersTooLarge)
+    );
     assert_eq!(
         judged("POST", "/h", &[HOST, ("x", &long)]),
         Err(GateRefusal::HeadersTooLarge)
     );
     assert_eq!(GateRefusal::HeadersTooLarge.status().as_u16(), 431);
+}
+
+#[test]
+fn an_operator_reads_what_was_wrong() {
+    assert_eq!(GateRefusal::HostForeign.reason(), "foreign Host");
+    assert_eq!(GateRefusal::UnsupportedCoding.reason(), "coding before chunked");
 }
 
 #[test]
