@@ -4,6 +4,7 @@ pub mod app;
 pub mod authority;
 pub mod frames;
 pub mod process;
+pub mod publisher;
 pub mod secure;
 pub mod sidecar;
 pub mod signed;
@@ -12,6 +13,7 @@ pub mod wire;
 pub use app::{App, Script};
 pub use authority::Authority;
 pub use process::{Folder, PORTS, Process, hookward};
+pub use publisher::Publisher;
 pub use sidecar::Sidecar;
 pub use wire::{Answer, Request};
 
