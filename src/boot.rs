@@ -19,13 +19,14 @@ use crate::{
     admin,
     config::Settings,
     event::{Clock, DestinationName, Monotonic},
-    limit::{Budget, Handshakes, Penalties, Repeats, Rooms, Waits},
+    limit::{Budget, Fetches, Handshakes, Penalties, Repeats, Rooms, Waits},
     pipeline::Shared,
     replay::{Flights, Recovery, Replays},
     server::{Listener, Occupancy, Shutdown},
     source::{Enrolments, Observers, Outcome},
     store,
     telemetry::{Level, Log, Metrics, Recent},
+    upstream::Fetcher,
 };
 use arc_swap::ArcSwap;
 use edge::Front;
@@ -51,6 +52,8 @@ pub struct Options {
     pub metrics: Arc<Metrics>,
     /// Reads the configuration anew, for a reload: when its files change, and on SIGHUP; the text of the error says what is wrong with it.
     pub reload: Option<Reload>,
+    /// Brings what providers publish: certificates and key sets.
+    pub fetcher: Fetcher,
     /// Take SIGTERM, SIGINT and SIGHUP as orders.
     pub signals: bool,
 }
@@ -134,6 +137,7 @@ impl Sidecar {
             log,
             metrics,
             reload,
+            fetcher,
             signals,
         } = options;
         let listeners = Listener::bind(settings.listen.address, settings.limits.workers)
@@ -166,6 +170,8 @@ impl Sidecar {
                 penalties: penalties.map(Penalties::new),
                 repeats: Repeats::new(),
                 handshakes: Handshakes::new(),
+                fetches: Fetches::new(),
+                fetcher: Arc::new(fetcher),
                 enrolments: Enrolments::default(),
                 in_flight: Budget::new(settings.limits.in_flight as u64),
                 waits: Waits::default(),

@@ -1,10 +1,11 @@
 //! Rates: what a source may send, and what a client may get wrong.
 //!
-//! Everything here is bounded in memory, whoever calls: the tables that strangers can write to ([`penalty`], [`handshakes`]) or
-//! that one captured request could fill ([`repeats`]) have a fixed size.
+//! Everything here is bounded in memory, whoever calls: the tables that strangers can write to ([`penalty`], [`handshakes`],
+//! [`fetches`]) or that one captured request could fill ([`repeats`]) have a fixed size.
 
 mod budget;
 mod cells;
+pub mod fetches;
 mod gcra;
 pub mod handshakes;
 mod lease;
@@ -20,6 +21,7 @@ mod table;
 mod waits;
 
 pub use budget::{Budget, Share};
+pub use fetches::Fetches;
 pub use handshakes::Handshakes;
 pub use limited::Limited;
 pub use penalty::Penalties;

@@ -10,6 +10,7 @@ mod authenticate;
 mod choose;
 mod claim;
 mod deliver;
+mod keys;
 mod origin;
 mod respond;
 mod spend;
@@ -19,11 +20,11 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
+    limit::{Budget, Fetches, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
-    upstream::{Outbound, Places},
+    upstream::{Fetcher, Outbound, Places},
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -60,6 +61,10 @@ pub struct Shared {
     pub repeats: Repeats<()>,
     /// Handshakes that nothing proves.
     pub handshakes: Handshakes,
+    /// Fetches that strangers ask for.
+    pub fetches: Fetches,
+    /// Brings what providers publish.
+    pub fetcher: Arc<Fetcher>,
     /// Secrets that handshakes are expected to hand out.
     pub enrolments: Enrolments,
     /// Requests between gate and answer.
@@ -100,7 +105,7 @@ pub struct Worker {
     pub replay: Replay,
     /// Its way to the rate limits that all replicas share; `None` without Redis.
     pub lender: Option<Lender>,
-    /// Deliveries that go on without their sender; awaited before the runtime ends.
+    /// Deliveries and fetches that go on without their sender; awaited before the runtime ends.
     pub deliveries: TaskTracker,
 }
 
@@ -151,7 +156,8 @@ impl Pipeline {
         let live = shared.live.load();
         let admitted = admit::admit(shared, &live, head, client, trail)?;
         let assembled = assemble::assemble(shared, &live, admitted, body, trail).await?;
-        let authentic = authenticate::authenticate(&self.0, &live, assembled, trail)?;
+        let published = keys::published(&self.0, &assembled, trail).await?;
+        let authentic = authenticate::authenticate(&self.0, &live, assembled, published.as_ref(), trail)?;
         choose::choose(authentic)
     }
 

@@ -40,12 +40,13 @@ pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
 pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
-pub use verify::Verifier;
+pub use verify::{Verifier, WantedKey};
 
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
 use enrolment::Enrolment;
 use http::{HeaderName, HeaderValue, request::Parts};
+use key_url::KeyUrl;
 use plan::Plan;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -184,6 +185,30 @@ impl Provider {
     /// Compiles the secrets, newest first; every problem at once (`at` is `/0`, `/1`, …).
     pub fn keys(&self, secrets: &[KeyText]) -> Result<Keys, Vec<Problem>> {
         Keys::compile(self.plan.algorithm, self.plan.key, secrets)
+    }
+
+    /// Is it made of the same preset and options?
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.preset == other.preset && self.options == other.options
+    }
+
+    /// The one URL where its keys are published, if it is not the requests that name it.
+    pub fn key_url(&self) -> Option<&str> {
+        match &self.plan.key_url {
+            Some(KeyUrl::Fixed(url)) => Some(url),
+            _ => None,
+        }
+    }
+
+    /// Which key this request wants to be verified with, of a provider whose keys are fetched. Refuses what no key could
+    /// prove (a missing signature, a URL elsewhere), so that it costs no fetch.
+    pub fn wanted_key(&self, envelope: Envelope<'_>) -> Result<Option<WantedKey>, Refusal> {
+        verify::wanted(&self.plan, envelope)
+    }
+
+    /// Reads what stands where the provider publishes its keys; the reason if none of ours is in it.
+    pub fn published_keys(&self, document: &[u8]) -> Result<Keys, String> {
+        Keys::published(self.plan.algorithm, self.plan.key, document)
     }
 
     /// Does this head ask for a handshake that no signature proves? Only then are [`Facts::handshake_methods`] let through.

@@ -3,6 +3,7 @@
 pub mod ending;
 mod enrolment;
 mod expiry;
+mod fetched;
 mod identity;
 pub mod outcome;
 pub mod routes;
@@ -11,6 +12,7 @@ pub mod trail;
 pub use ending::{Body, Ending};
 pub use enrolment::{Enrolments, Progress};
 pub use expiry::unexpired;
+pub use fetched::{Fetched, Missing, Wish};
 pub use identity::{DeliveryIdentity, Scope};
 pub use outcome::Outcome;
 pub use routes::Routes;
@@ -40,6 +42,8 @@ pub struct Source {
     pub provider: Provider,
     /// Its secrets, compiled, newest first.
     pub keys: Keys,
+    /// What its provider publishes, where keys are fetched; `None`: they are pinned, or there is nothing to fetch.
+    pub published: Option<Arc<Fetched<Keys>>>,
     /// From when on each secret does not verify any more.
     pub not_after: Vec<Option<Timestamp>>,
     /// A secret is missing and `on_missing_secret: unavailable`: why this source answers 503.

@@ -7,6 +7,7 @@ pub mod attest;
 pub mod breaker;
 pub mod client;
 mod connect;
+pub mod fetch;
 pub mod headers;
 mod lane;
 mod pool;
@@ -17,6 +18,7 @@ mod target;
 mod url;
 
 pub use client::{Outbound, OutboundRequest, PoolSpec};
+pub use fetch::{FetchError, Fetcher};
 pub use headers::{Passage, compose};
 pub use lane::{Lane, Place, Places};
 pub use secure::Secure;

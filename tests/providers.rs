@@ -17,7 +17,8 @@ Every file here is one provider: how it signs, and what is known of it. A source
 `hookward providers NAME` prints all of a file's facts and how to set the provider up. A new provider is one file here and
 one of vectors in `tests/vectors/`.
 
-- **signs with**: the algorithm; `token`, `basic` and JWTs over nothing prove who sends, not what is sent.
+- **signs with**: the algorithm; `token`, `basic` and JWTs over nothing prove who sends, not what is sent. *Fetched*: the
+  sidecar fetches the public key from the provider and keeps it, unless the source pins one.
 - **covers**: how much of the body the signature covers. Where it is less than the body, whoever holds one request may
   change the rest: keep the path secret, and do not trust the other fields.
 - **signed time**: how old a request may be; `-`: none is signed, so only the replay ledger tells a repeated request.
@@ -76,7 +77,11 @@ fn row(one: &Listing) -> [String; 11] {
             format!("[{}]({})", one.title, one.docs)
         },
         format!("[`{0}`]({0}.yaml)", one.name),
-        one.scheme.to_owned(),
+        if one.fetches_keys {
+            format!("{}, fetched", one.scheme)
+        } else {
+            one.scheme.to_owned()
+        },
         match one.covers {
             Covers::Nothing => "sender only",
             Covers::Fields => "some fields",

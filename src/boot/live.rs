@@ -7,7 +7,7 @@ use crate::{
     pipeline::Live,
     provider::{JsonPointer, KeyText, Provider},
     replay::SourceTag,
-    source::{Outcome, Routes, Source},
+    source::{Fetched, Outcome, Routes, Source},
     telemetry::Metrics,
     upstream::Places,
 };
@@ -24,6 +24,7 @@ pub(super) fn live(
 ) -> Result<Live, String> {
     let mut routes = Routes::default();
     let (mut limiters, mut bytes, mut destinations) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut published = HashMap::new();
     for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
         for route in &source.routes {
             destinations.insert(route.destination.name.clone(), route.destination.clone());
@@ -32,6 +33,9 @@ pub(super) fn live(
             limiters.insert(source.name.clone(), limiter.clone());
         }
         bytes.insert(source.name.clone(), source.bytes.clone());
+        if let Some(keys) = &source.published {
+            published.insert(source.name.clone(), (&source.provider, keys));
+        }
     }
     let namespace = settings
         .redis
@@ -47,6 +51,12 @@ pub(super) fn live(
                 Some(known) if *known == route.destination => route.destination = known.clone(),
                 _ => {}
             }
+        }
+        // What was fetched for the same scheme is as good as it was.
+        if let (Some(new), Some((provider, old))) = (&mut source.published, published.get(&source.name))
+            && provider.is_same(&source.provider)
+        {
+            *new = Arc::clone(old);
         }
         // Bodies that began before a reload are still there.
         if let Some(held) = bytes.get(&source.name) {
@@ -97,10 +107,13 @@ fn source(
         Some(limiter) if limiter.spec() == spec => limiter.clone(),
         _ => Arc::new(RateLimit::new(spec, namespace, &configured.name, clock.clone())),
     });
+    let published =
+        (provider.facts().fetches_keys && configured.pins_nothing()).then(|| Arc::new(Fetched::new(clock.clone())));
     Ok(Source {
         name: configured.name.clone(),
         provider_name: ProviderName::parse(&provider.facts().name).map_err(|error| error.to_string())?,
         tag: SourceTag::within(namespace, &configured.name),
+        published,
         provider,
         keys,
         not_after: configured
@@ -147,6 +160,29 @@ mod tests {
     fn destinations(live: &Live) -> Vec<Arc<DestinationSpec>> {
         let routes = live.sources.iter().flat_map(|source| &source.routes);
         routes.map(|route| route.destination.clone()).collect()
+    }
+
+    #[test]
+    fn what_was_fetched_is_kept_over_a_reload_of_the_same_scheme() {
+        let clock: Arc<dyn Clock> = Arc::new(TestClock::at(Timestamp::from_secs(0)));
+        let metrics = Metrics::new("test");
+        let make = |topic: &str, more: &str, previous: Option<&Live>| {
+            let text = format!(
+                "version: 1\nupstream: http://a\nsources:\n  sns: {{provider: sns, path: /, settings: {{topic_arn: {topic}}}{more}}}\n"
+            );
+            let mut machine = Fixed::default();
+            machine.files.insert(PathBuf::from("c.yaml"), text.into_bytes());
+            let read =
+                config::load(Path::new("c.yaml"), &machine).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+            live(&clock, &read.settings, &metrics, previous).expect("valid")
+        };
+        let kept = |live: &Live| live.sources[0].published.clone();
+        let first = make("arn-1", "", None);
+        let same = make("arn-1", ", max_body: 2MiB", Some(&first));
+        let other = make("arn-2", "", Some(&same));
+        let (first, same, other) = (kept(&first), kept(&same), kept(&other));
+        let (first, same) = (first.expect("fetched"), same.expect("fetched"));
+        assert!(Arc::ptr_eq(&first, &same) && !Arc::ptr_eq(&same, &other.expect("fetched")));
     }
 
     #[test]

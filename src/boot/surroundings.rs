@@ -1,7 +1,14 @@
 //! What a configuration needs of its surroundings, looked at without starting anything: Redis, destinations, ports.
 
 use super::{bind, store_target};
-use crate::{config::Settings, event::Clock, server::Listener, store::Facts, upstream::DestinationSpec};
+use crate::{
+    config::{Settings, settings::SourceSettings},
+    event::{Clock, SourceName},
+    provider::Provider,
+    server::Listener,
+    store::Facts,
+    upstream::{DestinationSpec, Fetcher},
+};
 use futures_util::future::join_all;
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time};
@@ -16,6 +23,8 @@ pub struct Surroundings {
     /// Every destination, with the time that a connection took (TCP, and TLS where its URL is `https`), or why there is
     /// none.
     pub destinations: Vec<(Arc<DestinationSpec>, Result<Duration, Unreached>)>,
+    /// Sources whose provider publishes its keys at one URL: are ours among them?
+    pub keys: Vec<(SourceName, Result<(), String>)>,
     /// `listen`, `health` and `admin`: can they be listened on?
     pub ports: Vec<Port>,
 }
@@ -43,7 +52,8 @@ impl Surroundings {
     pub fn look(settings: &Settings, clock: &dyn Clock) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ports = ports(settings);
-        let (redis, destinations) = runtime.block_on(async {
+        let fetcher = Fetcher::system();
+        let (redis, destinations, keys) = runtime.block_on(async {
             let redis = async {
                 match store_target(settings) {
                     Some(target) => Some(Facts::ask(&target, clock).await),
@@ -54,14 +64,29 @@ impl Surroundings {
                 let reached = reach(spec, clock).await;
                 (spec.clone(), reached)
             });
-            tokio::join!(redis, join_all(destinations))
+            let keys = settings.sources.iter().map(|source| async {
+                let published = published(source, &fetcher).await?;
+                Some((source.name.clone(), published))
+            });
+            tokio::join!(redis, join_all(destinations), join_all(keys))
         });
         Ok(Self {
             redis,
             destinations,
+            keys: keys.into_iter().flatten().collect(),
             ports,
         })
     }
+}
+
+/// `None`: nothing is fetched for this source, or each request says from where.
+async fn published(source: &SourceSettings, fetcher: &Fetcher) -> Option<Result<(), String>> {
+    let provider = Provider::compile(&source.preset, &source.options).ok()?;
+    let url = provider.key_url().filter(|_| source.pins_nothing())?;
+    Some(match fetcher.fetch(url).await {
+        Ok(document) => provider.published_keys(&document).map(drop),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 async fn reach(spec: &DestinationSpec, clock: &dyn Clock) -> Result<Duration, Unreached> {

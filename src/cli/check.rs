@@ -81,7 +81,7 @@ fn covered(settings: &Settings, name: &str, report: &mut Report) {
     };
     let facts = subject.provider.facts();
     let told = match facts.covers {
-        _ if !facts.needs_secrets => return,
+        _ if !facts.takes_secrets => return,
         Covers::Body => return,
         Covers::Fields => "signs some fields only: the rest of a body can be changed on its way",
         Covers::Nothing => "proves the sender and not the body: whoever learns the token can send anything",

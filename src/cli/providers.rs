@@ -137,6 +137,10 @@ fn page(one: &Listing, yaml: &str) -> String {
                 .map(|bytes| format!("{} MiB", bytes >> 20))
                 .unwrap_or_default(),
         ),
+        (
+            "keys",
+            marks(one.fetches_keys, "fetched from the provider, unless they are pinned"),
+        ),
         ("public_url", marks(one.needs_public_url, "needed: the URL is signed")),
         ("settings", one.settings.join(", ")),
         ("handshake", marks(one.handshake, "answered")),
@@ -163,7 +167,7 @@ fn example(one: &Listing) -> String {
     let mut text = format!("a source\n  {name}:\n    provider: {name}\n    path: /webhooks/{name}\n");
     if one.scheme == "none" {
         text.push_str("    allow_unverified: true\n");
-    } else {
+    } else if !one.fetches_keys {
         writeln!(text, "    secrets: [{{file: /run/secrets/{name}}}]").expect("writing to a String cannot fail");
     }
     if one.needs_public_url {

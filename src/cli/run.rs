@@ -6,6 +6,7 @@ use crate::{
     config::{self, ConfigErrors, Environment, Finding, Loaded, Machine},
     event::{Clock, SystemClock},
     telemetry::{Format, Level, Log, Metrics},
+    upstream::Fetcher,
 };
 use clap::{Args, ValueEnum};
 use std::{io, sync::Arc};
@@ -83,6 +84,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         log: log.clone(),
         metrics,
         reload: Some(Box::new(reload)),
+        fetcher: Fetcher::system(),
         signals: true,
     };
     let sidecar = match Sidecar::start(settings, options) {

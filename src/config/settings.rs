@@ -117,6 +117,14 @@ pub struct ReadyRequires {
     pub upstream: bool,
 }
 
+impl SourceSettings {
+    /// Does it leave it to the provider to publish its keys? A pinned one that is missing now must not change who is
+    /// believed.
+    pub fn pins_nothing(&self) -> bool {
+        self.secrets.is_empty() && self.unavailable.is_none()
+    }
+}
+
 /// One of `sources`.
 #[derive(Clone, PartialEq)]
 pub struct SourceSettings {
@@ -128,7 +136,8 @@ pub struct SourceSettings {
     pub options: Options,
     /// Its paths.
     pub paths: Vec<PathRule>,
-    /// Its secrets, newest first; empty only for `provider: none` or while `on_missing_secret: unavailable` lacks one.
+    /// Its secrets, newest first; empty for `provider: none`, where the provider's keys are fetched, and while
+    /// `on_missing_secret: unavailable` lacks one.
     pub secrets: Vec<SourceSecret>,
     /// A secret is missing and `on_missing_secret: unavailable`: the source answers 503.
     pub unavailable: Option<String>,

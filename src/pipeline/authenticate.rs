@@ -3,6 +3,7 @@
 use super::{
     Live, Worker, admit,
     assemble::{Assembled, Held},
+    keys::Published,
 };
 use crate::{
     event::{Client, Envelope, Frames, IdentityHasher, Timestamp},
@@ -31,6 +32,7 @@ pub(super) fn authenticate(
     worker: &Worker,
     live: &Live,
     assembled: Assembled,
+    published: Option<&Published>,
     trail: &mut Trail,
 ) -> Result<Authentic, Ending> {
     let Assembled {
@@ -50,11 +52,15 @@ pub(super) fn authenticate(
         return Err(enrol(worker, &source, &client, envelope, trail));
     }
     let now = trail.arrived_wall;
+    let keys = published.map_or(&source.keys, |published| &*published.keys);
     let finding = source
         .provider
-        .finish(verifier, envelope, &source.keys, now)
+        .finish(verifier, envelope, keys, now)
         .and_then(|finding| unexpired(finding, &source.not_after, now))
         .map_err(|refusal| refused(worker, &source, &client, trail, &refusal))?;
+    if let Some(published) = published {
+        published.proved();
+    }
     let evidence = match finding {
         Finding::Challenge(answer) => return Err(Ending::challenge(answer)),
         Finding::Authentic(evidence) => *evidence,
@@ -118,7 +124,7 @@ fn refused(worker: &Worker, source: &Source, client: &Client, trail: &Trail, ref
 }
 
 fn observe(source: &Source, evidence: &Evidence, now: Timestamp) {
-    if let Some(index) = evidence.secret {
+    if let Some(index) = evidence.secret.filter(|_| source.published.is_none()) {
         source.meters.secret_used(index);
     }
     let filters = !source.events.is_empty() || source.routes.iter().any(|route| !route.events.is_empty());

@@ -1,19 +1,34 @@
 //! Signatures by public keys: Ed25519, ECDSA on P-256 and P-384, RSA; and the ways in which such keys are written.
 
+mod certificate;
+mod jwk;
+
+pub use certificate::Validity;
+
 use super::preset::{Algorithm, KeyRule};
 use aws_lc_rs::signature::{self as sig, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
-use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding, HEXLOWER_PERMISSIVE};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use serde::Deserialize;
-
-/// A JWKS may hold several keys; more than this is a mistake.
-const MAX_KEYS: usize = 16;
+use certificate::Certificate;
+use data_encoding::{BASE64, Encoding, HEXLOWER_PERMISSIVE};
 
 /// A public key, parsed once.
 pub struct PublicKey {
     key: ParsedPublicKey,
     /// The same key for the older digest, where the provider may use either.
     older: Option<ParsedPublicKey>,
+    /// Its name in a key set.
+    kid: Option<String>,
+}
+
+/// What a key was read from, before it is parsed.
+struct Written {
+    bytes: Vec<u8>,
+    kid: Option<String>,
+}
+
+impl From<Vec<u8>> for Written {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, kid: None }
+    }
 }
 
 impl PublicKey {
@@ -21,35 +36,60 @@ impl PublicKey {
     pub fn read(algorithm: Algorithm, rule: KeyRule, text: &[u8]) -> Result<Vec<Self>, String> {
         let scheme = scheme(algorithm).ok_or("this algorithm has no public key")?;
         let keys = match rule {
-            KeyRule::Hex => vec![decode(&HEXLOWER_PERMISSIVE, text, "hex")?],
-            KeyRule::Base64 | KeyRule::Spki => vec![decode(&BASE64, text, "base64")?],
+            KeyRule::Hex => vec![decode(&HEXLOWER_PERMISSIVE, text, "hex")?.into()],
+            KeyRule::Base64 | KeyRule::Spki => vec![decode(&BASE64, text, "base64")?.into()],
             KeyRule::Whpk => {
                 let bare = text.strip_prefix(b"whpk_").unwrap_or(text);
-                vec![decode(&BASE64, bare, "base64 after an optional `whpk_`")?]
+                vec![decode(&BASE64, bare, "base64 after an optional `whpk_`")?.into()]
             }
-            KeyRule::Certificate if text.trim_ascii_start().starts_with(b"-----BEGIN CERTIFICATE-----") => {
-                vec![certificate(text)?]
-            }
-            KeyRule::Pem | KeyRule::Certificate => vec![pem(text)?],
-            KeyRule::Jwk if text.trim_ascii_start().starts_with(b"-----BEGIN") => vec![pem(text)?],
-            KeyRule::Jwk => jwk(algorithm, text)?,
-            KeyRule::Utf8 | KeyRule::Whsec | KeyRule::Sha1 => vec![text.to_vec()],
+            // It is pinned: who issued it, and until when it is valid, was decided by whoever put it there.
+            KeyRule::Certificate if certificate::is_one(text) => vec![Certificate::read(text)?.key.into()],
+            KeyRule::Pem | KeyRule::Certificate => vec![pem(text)?.into()],
+            KeyRule::Jwk if text.trim_ascii_start().starts_with(b"-----BEGIN") => vec![pem(text)?.into()],
+            KeyRule::Jwk => jwk::read(algorithm, text)?,
+            KeyRule::Utf8 | KeyRule::Whsec | KeyRule::Sha1 => vec![text.to_vec().into()],
         };
         keys.into_iter()
-            .map(|bytes| {
-                let parse = |scheme| {
-                    UnparsedPublicKey::new(scheme, bytes.as_slice())
-                        .parse()
-                        .map_err(|_| format!("it is not a public key for {}", algorithm.as_str()))
-                };
-                let older = (algorithm == Algorithm::RsaSha256OrSha1)
-                    .then(|| parse(&sig::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY));
-                Ok(Self {
-                    key: parse(scheme)?,
-                    older: older.transpose()?,
-                })
-            })
+            .map(|key| Self::parse(algorithm, scheme, key))
             .collect()
+    }
+
+    /// Reads what stands where a provider publishes its keys; for a certificate also from when until when it is valid.
+    pub fn published(
+        algorithm: Algorithm,
+        rule: KeyRule,
+        text: &[u8],
+    ) -> Result<(Vec<Self>, Option<Validity>), String> {
+        if rule != KeyRule::Certificate {
+            return Ok((Self::read(algorithm, rule, text)?, None));
+        }
+        let scheme = scheme(algorithm).ok_or("this algorithm has no public key")?;
+        let Certificate { key, validity } = Certificate::read(text)?;
+        Ok((vec![Self::parse(algorithm, scheme, key.into())?], Some(validity)))
+    }
+
+    fn parse(
+        algorithm: Algorithm,
+        scheme: &'static dyn VerificationAlgorithm,
+        written: Written,
+    ) -> Result<Self, String> {
+        let parse = |scheme| {
+            UnparsedPublicKey::new(scheme, written.bytes.as_slice())
+                .parse()
+                .map_err(|_| format!("it is not a public key for {}", algorithm.as_str()))
+        };
+        let older = (algorithm == Algorithm::RsaSha256OrSha1)
+            .then(|| parse(&sig::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY));
+        Ok(Self {
+            key: parse(scheme)?,
+            older: older.transpose()?,
+            kid: written.kid,
+        })
+    }
+
+    /// Its name in the key set it is of; `None`: it has none, and may be any.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
     }
 
     /// Is `signature` right for `message`?
@@ -94,102 +134,4 @@ fn pem(text: &[u8]) -> Result<Vec<u8>, String> {
     };
     let base64: Vec<u8> = inside.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     decode(&BASE64, &base64, "a PEM: what is between its lines is not base64")
-}
-
-/// The public key of the first certificate of a PEM, as `SubjectPublicKeyInfo`. It is pinned: who issued it, and until
-/// when it is valid, was decided by whoever put it there.
-fn certificate(text: &[u8]) -> Result<Vec<u8>, String> {
-    let der = CertificateDer::from_pem_slice(text).map_err(|_| "it is not a certificate in PEM form")?;
-    let parsed = webpki::EndEntityCert::try_from(&der).map_err(|_| "it is not a certificate that can be read")?;
-    Ok(parsed.subject_public_key_info().to_vec())
-}
-
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    #[serde(default)]
-    crv: String,
-    #[serde(default)]
-    x: String,
-    #[serde(default)]
-    y: String,
-    #[serde(default)]
-    n: String,
-    #[serde(default)]
-    e: String,
-}
-
-#[derive(Deserialize)]
-struct Jwks {
-    keys: Vec<Jwk>,
-}
-
-/// The keys of a JWK or JWKS (RFC 7517) in the form that the verifier reads.
-fn jwk(algorithm: Algorithm, text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let keys = match serde_json::from_slice::<Jwks>(text) {
-        Ok(set) => set.keys,
-        Err(_) => vec![serde_json::from_slice::<Jwk>(text).map_err(|_| "it is neither a JWK nor a JWKS")?],
-    };
-    if keys.is_empty() || keys.len() > MAX_KEYS {
-        return Err(format!("a JWKS must hold 1 to {MAX_KEYS} keys"));
-    }
-    let part = |text: &str| {
-        BASE64URL_NOPAD
-            .decode(text.as_bytes())
-            .map_err(|_| "a part of the JWK is not base64url".to_owned())
-    };
-    keys.iter()
-        .map(|key| match (algorithm, key.kty.as_str(), key.crv.as_str()) {
-            (
-                Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP256Sha256Fixed,
-                "EC",
-                "P-256",
-            )
-            | (Algorithm::EcdsaP384Sha384, "EC", "P-384") => {
-                Ok([&[4][..], &part(&key.x)?, &part(&key.y)?].concat())
-            }
-            (Algorithm::Ed25519, "OKP", "Ed25519") => part(&key.x),
-            (
-                Algorithm::JwtRs256 | Algorithm::RsaSha256 | Algorithm::RsaSha1 | Algorithm::RsaPssSha512,
-                "RSA",
-                _,
-            ) => {
-                Ok(sequence(&[integer(&part(&key.n)?), integer(&part(&key.e)?)].concat()))
-            }
-            _ => Err(format!("the JWK is of another kind than {} needs", algorithm.as_str())),
-        })
-        .collect()
-}
-
-/// DER `SEQUENCE`.
-fn sequence(content: &[u8]) -> Vec<u8> {
-    tagged(0x30, content)
-}
-
-/// DER `INTEGER` of an unsigned number.
-fn integer(number: &[u8]) -> Vec<u8> {
-    let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
-    let mut content = Vec::with_capacity(number.len() + 1);
-    // A set top bit would make it negative.
-    if number.get(start).is_none_or(|byte| byte & 0x80 != 0) {
-        content.push(0);
-    }
-    content.extend_from_slice(&number[start..]);
-    tagged(0x02, &content)
-}
-
-fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let significant = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    let mut der = vec![tag];
-    match (content.len(), u8::try_from(significant.len())) {
-        (..0x80, _) => der.push(significant.first().copied().unwrap_or(0)),
-        (_, Ok(count)) => {
-            der.push(0x80 | count);
-            der.extend_from_slice(significant);
-        }
-        (_, Err(_)) => unreachable!("a length has at most eight bytes"),
-    }
-    der.extend_from_slice(content);
-    der
 }

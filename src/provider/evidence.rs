@@ -128,6 +128,10 @@ pub enum Cause {
     },
     /// The secret that matches is past its `not_after`.
     SecretExpired,
+    /// The certificate that was fetched is not valid at this time.
+    CertificateExpired,
+    /// The URL that the request names bears no key.
+    KeyAbsent,
     /// The token or credentials are none of ours.
     TokenWrong {
         /// How many secrets were tried.
@@ -185,6 +189,8 @@ impl Cause {
             Self::SignaturesTooMany(_) => "too many signatures",
             Self::SignatureWrong { .. } => "signature wrong",
             Self::SecretExpired => "secret expired",
+            Self::CertificateExpired => "certificate expired",
+            Self::KeyAbsent => "key absent",
             Self::TokenWrong { .. } => "token wrong",
             Self::AlgorithmWrong => "algorithm wrong",
             Self::SignatureOfOthers => "signature of others",
@@ -220,6 +226,10 @@ impl fmt::Display for Cause {
             Self::SignatureWrong { tried: 1 } => f.write_str("signature does not match the secret"),
             Self::SignatureWrong { tried } => write!(f, "signature does not match any of {tried} secrets"),
             Self::SecretExpired => f.write_str("the secret that matches is past its not_after"),
+            Self::CertificateExpired => {
+                f.write_str("the provider's certificate is not valid at this time: is our clock right?")
+            }
+            Self::KeyAbsent => f.write_str("no key stands at the URL that the request names"),
             Self::TokenWrong { tried: 1 } => f.write_str("token is not the secret"),
             Self::TokenWrong { tried } => write!(f, "token is none of {tried} secrets"),
             Self::AlgorithmWrong => f.write_str("the token or signature names another algorithm than the preset"),

@@ -2,6 +2,7 @@
 
 use super::{
     Options, Preset, Tolerance, Window,
+    key_url::KeyUrl,
     plan::Plan,
     preset::{Covers, NewId},
 };
@@ -58,8 +59,12 @@ pub struct Facts {
     pub own_body: Option<String>,
     /// Does it sign the URL (needs `public_url`)?
     pub signs_url: bool,
-    /// Does it need secrets at all (`none` does not)?
+    /// Does it take secrets at all (`none` does not)?
+    pub takes_secrets: bool,
+    /// Does it need secrets: it takes some, and none can be fetched?
     pub needs_secrets: bool,
+    /// Are its keys fetched from where it publishes them, unless the source pins some?
+    pub fetches_keys: bool,
     /// What its signature covers.
     pub covers: Covers,
 }
@@ -102,6 +107,8 @@ pub struct Listing {
     pub max_body: Option<u64>,
     /// Does it need `public_url`?
     pub needs_public_url: bool,
+    /// Are its keys fetched, unless the source pins some?
+    pub fetches_keys: bool,
     /// Names of the `settings` that it knows.
     pub settings: Vec<String>,
     /// Is a handshake answered?
@@ -127,6 +134,8 @@ impl Facts {
             (Vec::new(), Vec::new())
         };
         let named_id = options.id.is_some();
+        let takes_secrets = preset.algorithm != super::preset::Algorithm::None;
+        let fetches_keys = plan.key_url.as_ref().is_some_and(KeyUrl::is_fetched);
         Self {
             name: preset.name.clone(),
             methods: plan.methods.clone(),
@@ -146,7 +155,9 @@ impl Facts {
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
             signs_url: plan.needs_url,
-            needs_secrets: preset.algorithm != super::preset::Algorithm::None,
+            takes_secrets,
+            needs_secrets: takes_secrets && !fetches_keys,
+            fetches_keys,
             covers: plan.covers,
         }
     }
@@ -196,6 +207,7 @@ impl Preset {
                 .map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
             max_body: facts.max_body,
             needs_public_url: facts.signs_url,
+            fetches_keys: facts.fetches_keys,
             settings: plan.settings.iter().cloned().collect(),
             handshake: !self.challenge.is_empty(),
             proof: self.proof.clone(),

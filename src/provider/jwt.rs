@@ -2,6 +2,7 @@
 
 use super::{
     Tolerance,
+    asymmetric::PublicKey,
     evidence::Cause,
     freshness,
     keys::{Key, Keys},
@@ -10,7 +11,10 @@ use super::{
 };
 use crate::event::{MacDigest, Timestamp};
 use data_encoding::BASE64URL_NOPAD;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
+
+/// A longer name of a key is none.
+const LONGEST_KID: usize = 256;
 
 /// A JWT that one of the keys signed.
 pub struct Opened {
@@ -24,16 +28,10 @@ pub struct Opened {
 
 /// Verifies a compact JWS (RFC 7515); its claims are not looked at.
 pub fn open(token: &[u8], algorithm: Algorithm, keys: &Keys, at: &Arc<str>) -> Result<Opened, Cause> {
-    let malformed = || Cause::SignatureMalformed(at.clone());
-    let decode = |part: &[u8]| BASE64URL_NOPAD.decode(part).map_err(|_| malformed());
-    let mut parts = token.split(|byte| *byte == b'.');
-    let (Some(header), Some(claims), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(malformed());
-    };
-    check_header(&decode(header)?, algorithm, at)?;
+    let [header, claims, signature] = parts(token, at)?;
+    let kid = check_header(&decode(header, at)?, algorithm, at)?;
     let signed = &token[..header.len() + 1 + claims.len()];
-    let signature = decode(signature)?;
+    let signature = decode(signature, at)?;
 
     let mut secret = None;
     for (index, key) in keys.iter().enumerate() {
@@ -43,7 +41,7 @@ pub fn open(token: &[u8], algorithm: Algorithm, keys: &Keys, at: &Arc<str>) -> R
                 mac.update(signed);
                 mac.finish().is(&signature)
             }
-            Key::Public(publics) => publics.iter().any(|key| key.verifies(signed, &signature)),
+            Key::Public(publics) => of_name(publics, kid.as_deref()).any(|key| key.verifies(signed, &signature)),
             Key::Plain(_) | Key::Token { .. } => false,
         };
         if right && secret.is_none() {
@@ -53,9 +51,37 @@ pub fn open(token: &[u8], algorithm: Algorithm, keys: &Keys, at: &Arc<str>) -> R
     let secret = secret.ok_or(Cause::SignatureWrong { tried: keys.count() })?;
     Ok(Opened {
         secret,
-        claims: decode(claims)?,
+        claims: decode(claims, at)?,
         mac: MacDigest::of(&signature),
     })
+}
+
+/// The name of the key that a token says it is signed with, before anything is proven.
+pub fn kid(token: &[u8], algorithm: Algorithm, at: &Arc<str>) -> Result<Option<String>, Cause> {
+    let [header, claims, signature] = parts(token, at)?;
+    decode(claims, at)?;
+    decode(signature, at)?;
+    check_header(&decode(header, at)?, algorithm, at)
+}
+
+fn parts<'a>(token: &'a [u8], at: &Arc<str>) -> Result<[&'a [u8]; 3], Cause> {
+    let mut parts = token.split(|byte| *byte == b'.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(claims), Some(signature), None) => Ok([header, claims, signature]),
+        _ => Err(Cause::SignatureMalformed(at.clone())),
+    }
+}
+
+fn decode(part: &[u8], at: &Arc<str>) -> Result<Vec<u8>, Cause> {
+    BASE64URL_NOPAD
+        .decode(part)
+        .map_err(|_| Cause::SignatureMalformed(at.clone()))
+}
+
+/// The keys of this name, or all where none has it: a name is a hint, and proves nothing.
+fn of_name<'a>(publics: &'a [PublicKey], kid: Option<&'a str>) -> impl Iterator<Item = &'a PublicKey> {
+    let named = kid.is_some() && publics.iter().any(|key| key.kid() == kid);
+    publics.iter().filter(move |key| !named || key.kid() == kid)
 }
 
 /// `exp` and `nbf` of a token, where it has them.
@@ -112,11 +138,13 @@ pub const fn name(algorithm: Algorithm) -> &'static str {
     }
 }
 
-fn check_header(header: &[u8], algorithm: Algorithm, at: &Arc<str>) -> Result<(), Cause> {
+/// The `kid` of a header that names our algorithm.
+fn check_header(header: &[u8], algorithm: Algorithm, at: &Arc<str>) -> Result<Option<String>, Cause> {
     let malformed = || Cause::SignatureMalformed(at.clone());
     let mut pointers = Pointers::default();
     let alg = pointers.add("/alg").expect("a pointer");
     let crit = pointers.add("/crit").expect("a pointer");
+    let kid = pointers.add("/kid").expect("a pointer");
     let picks = pointers.pick(header);
     if !picks.well_formed || picks.any_doubled() {
         return Err(malformed());
@@ -126,7 +154,10 @@ fn check_header(header: &[u8], algorithm: Algorithm, at: &Arc<str>) -> Result<()
         return Err(malformed());
     }
     match picks.slot(alg).value().and_then(|value| value.text()) {
-        Some(named) if named == name(algorithm) => Ok(()),
+        Some(named) if named == name(algorithm) => {
+            let kid = picks.slot(kid).value().and_then(|value| value.text());
+            Ok(kid.filter(|kid| kid.len() <= LONGEST_KID).map(Cow::into_owned))
+        }
         _ => Err(Cause::AlgorithmWrong),
     }
 }

@@ -2,11 +2,11 @@
 
 use super::{
     Encoding, KeyText, Problem,
-    asymmetric::PublicKey,
+    asymmetric::{PublicKey, Validity},
     mac::Mac,
     preset::{Algorithm, KeyRule},
 };
-use crate::event::Secret;
+use crate::event::{Secret, Timestamp};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -20,6 +20,8 @@ const MIN_BYTES: usize = 8;
 /// The secrets of one source, compiled for its provider, newest first.
 pub struct Keys {
     keys: Vec<Key>,
+    /// Of a certificate that was fetched; who pins one has decided for how long.
+    validity: Option<Validity>,
 }
 
 /// A compiled secret.
@@ -45,7 +47,7 @@ impl Keys {
     pub(super) fn compile(algorithm: Algorithm, rule: KeyRule, secrets: &[KeyText]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         if algorithm == Algorithm::None {
-            return Ok(Self { keys: Vec::new() });
+            return Ok(Self::none());
         }
         if secrets.len() > MAX_SECRETS {
             problems.push(Problem {
@@ -69,10 +71,39 @@ impl Keys {
             }
         }
         if problems.is_empty() {
-            Ok(Self { keys })
+            Ok(Self { keys, validity: None })
         } else {
             Err(problems)
         }
+    }
+
+    fn none() -> Self {
+        Self {
+            keys: Vec::new(),
+            validity: None,
+        }
+    }
+
+    /// Reads what stands where a provider publishes its keys.
+    pub(super) fn published(algorithm: Algorithm, rule: KeyRule, text: &[u8]) -> Result<Self, String> {
+        let (keys, validity) = PublicKey::published(algorithm, rule, text)?;
+        Ok(Self {
+            keys: vec![Key::Public(keys)],
+            validity,
+        })
+    }
+
+    /// Could one of them be the key of this name? One that has no name may be any.
+    pub fn knows(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| match key {
+            Key::Public(publics) => publics.iter().any(|key| key.kid().is_none_or(|own| own == kid)),
+            _ => false,
+        })
+    }
+
+    /// Are they valid at this time?
+    pub(super) fn hold(&self, now: Timestamp) -> bool {
+        self.validity.is_none_or(|validity| validity.holds(now))
     }
 
     /// How many secrets there are.

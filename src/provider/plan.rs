@@ -171,7 +171,7 @@ impl Plan {
             .chain(self.time.iter().map(|time| &time.field))
             .chain(self.body_hash.iter().map(|hash| &hash.field))
             .chain(self.require.iter().map(|(field, _)| field))
-            .chain(self.key_url.iter().map(|url| &url.field))
+            .chain(self.key_url.iter().filter_map(KeyUrl::field))
             .chain(self.id.iter().map(|id| &id.field))
             .chain(&self.event)
             .chain(&self.action)

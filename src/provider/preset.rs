@@ -52,7 +52,7 @@ pub struct Preset {
     pub body_hash: Option<BodyHashRule>,
     /// Fields that must have a fixed value, or one of a list (`header:X`, `claim:iss`), which may hold `{config.NAME}`.
     pub require: BTreeMap<String, OneOrMany>,
-    /// Where the request says its certificate or key is; any other host than these is refused.
+    /// Where the provider publishes its certificate or keys, which are fetched where a source pins none.
     pub key_url: Option<KeyUrlRule>,
     /// JSON pointer with `/*`: the check runs once per element, and an empty list fails.
     pub each: Option<String>,
@@ -178,14 +178,20 @@ pub enum Digested {
     Request,
 }
 
-/// Where the request says its certificate or key is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Where the provider publishes its certificate or keys: at one `url`, or where each request says (`from`), which is
+/// believed for these `hosts` and this `path` only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct KeyUrlRule {
+    /// The `https` URL of a key set; it may hold `{config.NAME}`.
+    pub url: Option<String>,
     /// `header:NAME` or `json:/pointer`.
-    pub from: String,
-    /// Host names that are believed; `*` stands for one label.
+    pub from: Option<String>,
+    /// Host names that are believed; `*` stands for one label, `{region}` for one that names a region of AWS.
     pub hosts: Vec<String>,
+    /// The path that is fetched; `*` stands for letters, digits, `.`, `-` and `_`. Without it nothing is fetched, and the
+    /// key must be pinned.
+    pub path: Option<String>,
 }
 
 /// When a body's digest may be missing.

@@ -127,6 +127,16 @@ impl Template {
         Ok(template)
     }
 
+    /// Its text, if no place of the request is in it.
+    pub fn text(&self) -> Option<String> {
+        let mut text = Vec::new();
+        for piece in &self.pieces {
+            let Piece::Literal(bytes) = piece else { return None };
+            text.extend_from_slice(bytes);
+        }
+        String::from_utf8(text).ok()
+    }
+
     fn literal(&mut self, text: &str) {
         if let Some(Piece::Literal(bytes)) = self.pieces.last_mut() {
             bytes.extend_from_slice(text.as_bytes());

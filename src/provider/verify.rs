@@ -4,6 +4,7 @@ mod covered;
 mod digest;
 mod open;
 mod prove;
+mod wanted;
 
 use super::{
     evidence::{Cause, Finding, Refusal},
@@ -25,6 +26,7 @@ use digest::BodyDigest;
 pub use digest::BodySum;
 pub use open::asked;
 pub use prove::Proof;
+pub use wanted::{WantedKey, wanted};
 
 /// The state of one verification between `begin` and `finish`. Sans-IO and without borrows, so that stages can move it.
 pub struct Verifier {
@@ -160,6 +162,9 @@ impl Verifier {
         if let Some(index) = self.opening {
             let answer = open::answer(plan, index, envelope, keys).map_err(Refusal::Unverified)?;
             return Ok(Finding::Challenge(answer));
+        }
+        if !keys.hold(now) {
+            return Err(Refusal::Unverified(Cause::CertificateExpired));
         }
         let whole = plan.reads_body.then(|| envelope.body.joined());
         let proof = prove::prove(plan, self.states, envelope, whole.as_deref(), keys, now)?;

@@ -167,7 +167,7 @@ fn broken(error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Where a cloud hands out credentials: link-local addresses, and the metadata services that live elsewhere.
-fn is_forbidden(address: IpAddr) -> bool {
+pub(super) fn is_forbidden(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_forbidden_v4(v4),
         IpAddr::V6(v6) => {

@@ -290,6 +290,58 @@ fn who_cannot_be_judged_is_no_verdict() {
 }
 
 #[test]
+fn a_key_that_the_sidecar_would_fetch_is_named_and_not_fetched() {
+    let topic = "arn:aws:sns:us-east-1:123456789012:orders";
+    let folder = Folder::with_sources(&format!(
+        "  sns: {{provider: sns, path: /in/sns, settings: {{topic_arn: \"{topic}\"}}}}\n  \
+           pubsub: {{provider: google-pubsub, path: /in/pubsub, settings: {{audience: a, email: e}}}}\n"
+    ));
+    let sns = |topic: &str, host: &str| {
+        let body = json!({
+            "Type": "Notification", "MessageId": "m-1", "TopicArn": topic, "Message": "m", "SignatureVersion": "2",
+            "Timestamp": "2025-10-09T08:53:20.000Z", "Signature": "AAAA",
+            "SigningCertURL": format!("https://{host}/SimpleNotificationService-0123.pem"),
+        });
+        format!("POST /in/sns HTTP/1.1\r\nHost: h\r\n\r\n{body}")
+    };
+    let verdict = |source: &str, request: String| {
+        folder.write("request", request);
+        let verdict = folder.run(&["explain", source, "--request", "request", "-o", "json"]);
+        assert_eq!(verdict.code, 1, "{verdict:?}");
+        verdict.json()
+    };
+    let host = "sns.us-east-1.amazonaws.com";
+    let unknown = verdict("sns", sns(topic, host));
+    assert_eq!(unknown["outcome"], "unverified");
+    assert_eq!(
+        (&unknown["signature_ok"], &unknown["fresh"]),
+        (&json!(false), &json!(true))
+    );
+    let said = |verdict: &Value, what: &str| {
+        let whole = verdict.to_string();
+        assert!(whole.contains(what), "{what}: {whole}");
+    };
+    said(
+        &unknown,
+        "not known: the sidecar fetches the key from https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123.pem",
+    );
+    said(&unknown, "certificate: {file: PATH}");
+    // What it would refuse without fetching anything is told as ever.
+    said(
+        &verdict("sns", sns(topic, "evil.example")),
+        "`/SigningCertURL` has not the value",
+    );
+    said(&verdict("sns", sns("arn:other", host)), "`/TopicArn` has not the value");
+    // {"alg":"RS256","kid":"k"}.{}.
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.AAAA";
+    let push = |token: &str| format!("POST /in/pubsub HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n{{}}");
+    let unknown = verdict("pubsub", push(token));
+    said(&unknown, "https://www.googleapis.com/oauth2/v3/certs (`kid` \\\"k\\\")");
+    said(&unknown, "jwks: {file: PATH}");
+    said(&verdict("pubsub", push("e30.e30.AAAA")), "names another algorithm");
+}
+
+#[test]
 fn lines_are_answered_in_order_and_at_once() {
     let folder = folder();
     let line = |source: &str, body: &str| {

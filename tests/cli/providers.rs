@@ -47,9 +47,10 @@ fn one_preset_is_shown_with_its_facts_its_yaml_and_how_to_set_it_up() {
         0,
         "    settings: {verify_token: {file: /run/secrets/instagram-verify_token}}",
     );
-    folder
-        .run(&["providers", "google-pubsub"])
-        .says(0, "    settings: {audience: …, email: …}");
+    let fetched = folder.run(&["providers", "google-pubsub"]);
+    fetched.says(0, "    settings: {audience: …, email: …}");
+    fetched.says(0, "keys        fetched from the provider, unless they are pinned");
+    assert!(!fetched.stdout.contains("secrets: ["), "{}", fetched.stdout);
     let one = folder.run(&["providers", "github", "-o", "json"]).json();
     let one = &one["providers"][0];
     assert_eq!(one["name"], "github");

@@ -26,6 +26,7 @@ mod h2_attacks;
 mod handshakes;
 mod http2;
 mod journey;
+mod keys;
 mod limits;
 mod operate;
 mod outage;

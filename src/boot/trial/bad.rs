@@ -49,7 +49,7 @@ pub(super) fn possible(
 ) -> Result<Timestamp, String> {
     let facts = provider.facts();
     match bad {
-        Bad::Signature if !facts.needs_secrets => {
+        Bad::Signature if !facts.takes_secrets => {
             Err("this source verifies nothing, so nothing can be wrong".to_owned())
         }
         Bad::Body if facts.covers != Covers::Body => {

@@ -50,6 +50,17 @@ pub(super) fn check(settings: &Settings, clock: &dyn Clock, report: &mut Report)
                 .with_hint("`tls: {ca, server_name}` say whom to believe, `tls: {cert, key}` who we are"),
         });
     }
+    for (source, keys) in &surroundings.keys {
+        report.add(match keys {
+            Ok(()) => Check::ok(GROUP, source.as_str(), "its provider's keys can be fetched"),
+            Err(reason) => Check::warning(
+                GROUP,
+                source.as_str(),
+                format!("its provider's keys cannot be fetched: {reason}"),
+            )
+            .with_hint("until they can, its deliveries are answered 503; or pin them (`jwks`, `certificate`)"),
+        });
+    }
     for port in &surroundings.ports {
         report.add(address(port));
     }

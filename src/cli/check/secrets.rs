@@ -8,6 +8,7 @@ use crate::{
     cli::{moment, paint::counted},
     config::{Loaded, settings::SourceSettings},
     event::{Clock, Timestamp},
+    provider::Provider,
 };
 
 const GROUP: &str = "secrets";
@@ -29,12 +30,23 @@ fn held(source: &SourceSettings) -> Check {
     if let Some(reason) = &source.unavailable {
         return Check::warning(GROUP, name, format!("answers 503: {reason}"));
     }
+    if source.secrets.is_empty() && fetches(source) {
+        return Check::ok(
+            GROUP,
+            name,
+            "none pinned: the sidecar fetches what the provider publishes",
+        );
+    }
     if source.secrets.is_empty() {
         return Check::info(GROUP, name, "none: nothing is verified");
     }
     let places: Vec<String> = source.secrets.iter().map(|secret| secret.origin.to_string()).collect();
     let count = counted(places.len(), "secret");
     Check::ok(GROUP, name, format!("{count}  ({})", places.join(", ")))
+}
+
+fn fetches(source: &SourceSettings) -> bool {
+    Provider::compile(&source.preset, &source.options).is_ok_and(|provider| provider.facts().fetches_keys)
 }
 
 fn expired(source: &SourceSettings, now: Timestamp, report: &mut Report) {

@@ -10,6 +10,7 @@ use crate::{
     config::{self, Environment, Fixed, Machine, Settings},
     event::{Clock, SystemClock},
     telemetry::{Format, Level, Log, Metrics},
+    upstream::Fetcher,
 };
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,7 @@ impl Stage {
             log: log.clone(),
             metrics: metrics.clone(),
             reload: None,
+            fetcher: Fetcher::system(),
             signals: false,
         })?;
         let at = sidecar.addresses();

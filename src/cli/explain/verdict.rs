@@ -4,7 +4,7 @@ use super::capture::Capture;
 use crate::{
     cli::{moment, subject::Subject},
     event::{Clock, DeliveryKey, Envelope, EventName, IdentityHasher, PathRule, Timestamp},
-    provider::{Evidence, Finding, Provider, Refusal, Verified},
+    provider::{Evidence, Finding, Provider, Refusal, Verified, WantedKey, preset::KeyRule},
     source::{DeliveryIdentity, Ending, Scope, selects, unexpired},
 };
 use http::header;
@@ -128,10 +128,14 @@ pub(super) fn judge(subject: &Subject<'_>, capture: &Capture, circumstances: &Ci
         },
     };
     let (at, whose) = case.time(circumstances);
-    let mut verdict = match case.verify(at) {
-        Ok(Finding::Authentic(evidence)) => case.authentic(&evidence, circumstances.namespace),
-        Ok(Finding::Challenge(_)) => Verdict::challenge(),
+    let mut verdict = match case.key_elsewhere() {
+        Ok(Some(key)) => case.unknown(&key, at),
         Err(refusal) => case.refused(&refusal, at),
+        Ok(None) => match case.verify(at) {
+            Ok(Finding::Authentic(evidence)) => case.authentic(&evidence, circumstances.namespace),
+            Ok(Finding::Challenge(_)) => Verdict::challenge(),
+            Err(refusal) => case.refused(&refusal, at),
+        },
     };
     verdict.judged_at = Some(format!("{} ({whose})", moment::shown(at)));
     verdict
@@ -148,6 +152,53 @@ impl Case<'_> {
     fn verify(&self, at: Timestamp) -> Result<Finding, Refusal> {
         let finding = self.provider.verify(self.envelope, &self.subject.keys, at)?;
         unexpired(finding, &self.subject.not_after, at)
+    }
+
+    /// The key that the sidecar would fetch for it. Refuses what it would refuse before that.
+    fn key_elsewhere(&self) -> Result<Option<WantedKey>, Refusal> {
+        let fetched = self.provider.facts().fetches_keys && self.subject.keys.count() == 0;
+        if !fetched
+            || self
+                .provider
+                .begin(self.envelope.head, &self.subject.keys)?
+                .is_handshake()
+        {
+            return Ok(None);
+        }
+        self.provider.wanted_key(self.envelope)
+    }
+
+    /// Without the key nothing can be said of the signature; and nothing is fetched here.
+    fn unknown(&self, key: &WantedKey, at: Timestamp) -> Verdict {
+        let pin = match self.subject.settings.preset.key {
+            KeyRule::Certificate => "certificate",
+            _ => "jwks",
+        };
+        let url = &key.url;
+        let kid = key
+            .kid
+            .as_ref()
+            .map(|kid| format!(" (`kid` {kid:?})"))
+            .unwrap_or_default();
+        Verdict {
+            verified: false,
+            signature_ok: false,
+            fresh: self.is_fresh(at),
+            outcome: Outcome::Unverified,
+            reason: format!("not known: the sidecar fetches the key from {url}{kid}, and explain is offline"),
+            diagnosis: vec![format!(
+                "what can be told without the key is right; save what stands at that URL, pin it as `{pin}: {{file: PATH}}`, and ask again"
+            )],
+            event: None,
+            delivery: None,
+            key: None,
+            judged_at: None,
+        }
+    }
+
+    fn is_fresh(&self, at: Timestamp) -> bool {
+        let stated = self.provider.stated_time(self.envelope, &self.subject.keys);
+        self.provider.is_fresh(stated, at)
     }
 
     /// When it is judged, and whose word that is.
@@ -212,10 +263,7 @@ impl Case<'_> {
             signature_ok: outcome != Outcome::Unverified,
             fresh: match outcome {
                 Outcome::Stale => false,
-                Outcome::Unverified => {
-                    let stated = self.provider.stated_time(self.envelope, &self.subject.keys);
-                    self.provider.is_fresh(stated, at)
-                }
+                Outcome::Unverified => self.is_fresh(at),
                 _ => true,
             },
             outcome,

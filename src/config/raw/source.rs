@@ -26,9 +26,10 @@ pub(in crate::config) struct Source {
     pub paths: Option<Listed<PathText>>,
     /// Its secrets, newest first; all are valid at once.
     pub secrets: Option<Listed<Secret>>,
-    /// The provider's certificate, pinned, in place of secrets: one `{file: PATH}` or a list.
+    /// The provider's certificate, pinned, in place of secrets: one `{file: PATH}` or a list. Absent: fetched, where the
+    /// preset says from where.
     pub certificate: Option<Pin>,
-    /// The provider's key set, pinned, in place of secrets.
+    /// The provider's key set, pinned, in place of secrets. Absent: fetched, where the preset says from where.
     pub jwks: Option<Pin>,
     /// For `provider: custom`: the fields of a preset file.
     pub verify: Option<Verify>,

@@ -27,8 +27,17 @@ impl Reader<'_> {
     /// Compiles the secrets for the scheme and says what is missing.
     pub(super) fn match_secrets(&self, scheme: &Scheme, secrets: &Secrets, spot: Spot<'_>, name: &str) {
         let none = secrets.list.is_empty() && secrets.missing.is_none() && !secrets.refused;
-        let pinned = ["certificate", "jwks"].iter().any(|key| spot.has(key));
+        let pins = [spot, spot.at("settings")].map(|spot| ["certificate", "jwks"].map(|key| spot.has(key)));
+        let pinned = pins.concat().contains(&true);
         let empty = spot.has("secrets");
+        if scheme.facts.fetches_keys && none && (pinned || empty) {
+            // A list that came out empty by mistake must not change who is believed.
+            self.problems.error(
+                spot.label(),
+                Fault::new(format!("source `{name}` pins nothing: the list is empty"))
+                    .hint("name a file, or take the list out: then the provider's keys are fetched"),
+            );
+        }
         if scheme.facts.needs_secrets && none && !pinned && (empty || spot.lacks("secrets")) {
             let at = if empty {
                 spot.at("secrets").label()
@@ -41,14 +50,14 @@ impl Reader<'_> {
                     "source `{name}` has no secrets{}",
                     if empty { ": the list is empty" } else { "" }
                 ))
-                .hint(if scheme.preset.key == KeyRule::Certificate {
-                    "pin the provider's certificate: `certificate: {file: PATH}`"
-                } else {
-                    "add `secrets: [{file: PATH}]`; a source that verifies nothing is `provider: none`"
+                .hint(match scheme.preset.key {
+                    KeyRule::Certificate => "pin the provider's certificate: `certificate: {file: PATH}`",
+                    KeyRule::Jwk => "pin the provider's keys: `jwks: {file: PATH}`",
+                    _ => "add `secrets: [{file: PATH}]`; a source that verifies nothing is `provider: none`",
                 }),
             );
         }
-        if !scheme.facts.needs_secrets && spot.has("secrets") {
+        if !scheme.facts.takes_secrets && spot.has("secrets") {
             self.problems.error(
                 spot.at("secrets").label(),
                 Fault::new(format!("`provider: {}` uses no secrets", scheme.facts.name))

@@ -4,7 +4,7 @@ use super::{Time, draft::Draft};
 use crate::provider::{
     Tolerance, facts,
     field::{Field, Place},
-    key_url::KeyUrl,
+    key_url::{KeyUrl, Named},
     message,
     pick::Pointers,
     preset::{Covers, OneOrMany, SignatureRule, Unit},
@@ -145,14 +145,39 @@ impl Draft<'_> {
 
     pub(super) fn key_url(&mut self) -> Option<KeyUrl> {
         let rule = self.preset.key_url.as_ref()?;
-        let field = self.proof_field("/verify/key_url/from", &rule.from)?;
-        if rule.hosts.is_empty() {
-            self.problem("/verify/key_url/hosts", "without a host no request passes", None);
+        let at = "/verify/key_url";
+        if !self.preset.algorithm.is_asymmetric() {
+            self.problem(at, "a shared secret stands at no URL", None);
         }
-        Some(KeyUrl {
-            field,
-            hosts: rule.hosts.clone(),
-        })
+        match (&rule.url, &rule.from) {
+            (Some(url), None) => {
+                let known = self.problems.len();
+                let whole = self.template("/verify/key_url/url", url);
+                if self.problems.len() > known {
+                    return None;
+                }
+                let text = whole.text().ok_or("only `{config.NAME}` may stand in it".to_owned());
+                self.kept("/verify/key_url/url", text.and_then(|url| KeyUrl::fixed(&url)))
+            }
+            (None, Some(from)) => {
+                let field = self.proof_field("/verify/key_url/from", from)?;
+                if rule.hosts.is_empty() {
+                    self.problem("/verify/key_url/hosts", "without a host no request passes", None);
+                }
+                if self.preset.each.is_some() || self.preset.algorithm.is_jwt() {
+                    self.problem(
+                        "/verify/key_url/from",
+                        "one key for the whole request, which is no JWT",
+                        None,
+                    );
+                }
+                Some(KeyUrl::Named(Named::new(field, &rule.hosts, rule.path.as_deref())))
+            }
+            _ => {
+                self.problem(at, "it is either one `url`, or `from` with `hosts` and `path`", None);
+                None
+            }
+        }
     }
 
     pub(super) fn require(&mut self) -> Vec<(Field, Vec<Template>)> {

@@ -105,7 +105,7 @@ fn one<'a>(
     }
     required(plan, &scene, false).map_err(unverified)?;
     if let Some(url) = &plan.key_url {
-        url.check(&scene).map_err(unverified)?;
+        url.believe(&scene).map_err(unverified)?;
     }
     if plan.algorithm.is_bare() {
         return Ok(Proof {

@@ -63,6 +63,14 @@ impl Script {
         }
     }
 
+    /// 200 with this body.
+    pub fn body(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::status(200)
+        }
+    }
+
     /// Answers only once the gate opens.
     pub fn behind(mut self, gate: &watch::Sender<bool>) -> Self {
         self.gate = Some(gate.subscribe());
@@ -75,6 +83,7 @@ struct State {
     seen: Mutex<Vec<Recorded>>,
     arrived: Condvar,
     scripts: Mutex<VecDeque<Script>>,
+    usual: Mutex<Option<Script>>,
 }
 
 /// A running app. Answers 200 unless scripted.
@@ -134,6 +143,11 @@ impl App {
     /// The next requests are answered so, in order; after that 200 again.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         self.state.scripts.lock().expect("no panic").extend(scripts);
+    }
+
+    /// Every request for which there is no script is answered so.
+    pub fn usually(&self, script: Script) {
+        *self.state.usual.lock().expect("no panic") = Some(script);
     }
 
     pub fn seen(&self) -> Vec<Recorded> {
@@ -208,7 +222,8 @@ async fn answer(state: &State, request: hyper::Request<hyper::body::Incoming>) -
         body,
     });
     state.arrived.notify_all();
-    let script = script.unwrap_or_else(|| Script::status(200));
+    let usual = || state.usual.lock().expect("no panic").clone();
+    let script = script.or_else(usual).unwrap_or_else(|| Script::status(200));
     if let Some(mut gate) = script.gate {
         let _dropped = gate.wait_for(|open| *open).await;
     }

@@ -6,6 +6,7 @@ use hookward::{
     config::{self, Environment, Machine},
     event::{Clock, TestClock, Timestamp},
     telemetry::{Format, Level, Log, Metrics},
+    upstream::Fetcher,
 };
 use std::{
     ffi::OsString,
@@ -81,6 +82,16 @@ impl Sidecar {
 
     /// The same on a clock that several sidecars may share.
     pub fn start_at(yaml: &str, clock: Arc<TestClock>) -> Self {
+        Self::start_with(yaml, clock, Fetcher::system())
+    }
+
+    /// The same before `app`, with a way to key servers of the test's own.
+    pub fn fetching(app: &App, yaml: &str, fetcher: Fetcher) -> Self {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(NOW)));
+        Self::start_with(&format!("upstream: {}\n{yaml}", app.url()), clock, fetcher)
+    }
+
+    fn start_with(yaml: &str, clock: Arc<TestClock>, fetcher: Fetcher) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hookward-it-{}-{number}", std::process::id()));
@@ -110,6 +121,7 @@ impl Sidecar {
             log: log.clone(),
             metrics,
             reload: None,
+            fetcher,
             signals: false,
         };
         let running = boot::Sidecar::start(loaded.settings, options).unwrap_or_else(|error| panic!("{error}"));

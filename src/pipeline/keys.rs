@@ -1,0 +1,105 @@
+//! Keys that a provider publishes, for sources that pin none: fetched when a request wants them, and no sooner.
+
+use super::{Worker, admit, assemble::Assembled};
+use crate::{
+    event::Envelope,
+    provider::{Cause, Keys, Refusal, WantedKey},
+    source::{Ending, Fetched, Missing, Outcome, Source, Trail, Wish},
+    upstream::FetchError,
+};
+use std::sync::Arc;
+
+/// When a sender should come again whose key cannot be had now, seconds.
+const COME_AGAIN: u64 = 30;
+
+/// Keys that were fetched.
+pub(super) struct Published {
+    pub keys: Arc<Keys>,
+    from: String,
+    of: Arc<Fetched<Keys>>,
+}
+
+impl Published {
+    /// A request proved to be signed with them.
+    pub(super) fn proved(&self) {
+        self.of.proved(&self.from);
+    }
+}
+
+/// The keys that a request wants; `None`: those of the source, as of nearly every one.
+pub(super) async fn published(
+    worker: &Worker,
+    assembled: &Assembled,
+    trail: &Trail,
+) -> Result<Option<Published>, Ending> {
+    match &assembled.source.published {
+        // Boxed: it is rare and large, and the future of every request would be as large.
+        Some(of) if !assembled.verifier.is_handshake() => Box::pin(fetch(worker, assembled, of, trail)).await,
+        _ => Ok(None),
+    }
+}
+
+async fn fetch(
+    worker: &Worker,
+    assembled: &Assembled,
+    of: &Arc<Fetched<Keys>>,
+    trail: &Trail,
+) -> Result<Option<Published>, Ending> {
+    let (shared, source, client) = (&worker.shared, &assembled.source, &assembled.client);
+    let envelope = Envelope {
+        head: &assembled.head,
+        body: &assembled.body,
+    };
+    let refused = |refusal: &Refusal| admit::unverified(shared, source, client, trail, refusal);
+    let wanted = source
+        .provider
+        .wanted_key(envelope)
+        .map_err(|refusal| refused(&refusal))?;
+    let Some(WantedKey { url, kid, named }) = wanted else {
+        return Ok(None);
+    };
+    let within = |keys: &Keys| kid.as_deref().is_none_or(|kid| keys.knows(kid));
+    let one_client = Some(client.ip).filter(|_| !client.perhaps_many);
+    let spend = || !named || shared.fetches.spend(one_client, &source.name, trail.arrived).is_ok();
+    let wish = Wish {
+        url: &url,
+        within: &within,
+        spend: &spend,
+    };
+    match of.take(wish, &worker.deliveries, || read(worker, source, &url)).await {
+        Ok(keys) => Ok(Some(Published {
+            keys,
+            from: url,
+            of: of.clone(),
+        })),
+        Err(Missing::Absent(_)) if named => Err(refused(&Refusal::Unverified(Cause::KeyAbsent))),
+        Err(missing) => Err(unavailable(&missing)),
+    }
+}
+
+/// One fetch, which outlives the request that began it.
+fn read(worker: &Worker, source: &Arc<Source>, url: &str) -> impl Future<Output = Result<Arc<Keys>, Missing>> + use<> {
+    let (fetcher, source, url) = (worker.shared.fetcher.clone(), source.clone(), url.to_owned());
+    async move {
+        let document = fetcher.fetch(&url).await.map_err(missing)?;
+        let keys = source.provider.published_keys(&document);
+        keys.map(Arc::new)
+            .map_err(|reason| Missing::Failed(format!("what the provider publishes is no key: {reason}")))
+    }
+}
+
+pub(super) fn missing(error: FetchError) -> Missing {
+    match error {
+        FetchError::Absent(_) => Missing::Absent(error.to_string()),
+        FetchError::Failed(reason) => Missing::Failed(reason),
+    }
+}
+
+/// Nothing is known against the sender, and nothing for it: it is not forwarded, and should come again.
+pub(super) fn unavailable(missing: &Missing) -> Ending {
+    Ending::new(
+        Outcome::Overloaded,
+        format!("the provider's key cannot be had: {missing}"),
+    )
+    .with_retry_after(COME_AGAIN)
+}
