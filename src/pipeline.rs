@@ -9,12 +9,14 @@ mod assemble;
 mod authenticate;
 mod choose;
 mod claim;
+mod confirm;
 mod deliver;
 mod keys;
 mod origin;
 mod respond;
 mod spend;
 
+use authenticate::Stopped;
 pub use claim::Landing;
 pub use respond::AnswerBody;
 
@@ -157,8 +159,12 @@ impl Pipeline {
         let admitted = admit::admit(shared, &live, head, client, trail)?;
         let assembled = assemble::assemble(shared, &live, admitted, body, trail).await?;
         let published = keys::published(&self.0, &assembled, trail).await?;
-        let authentic = authenticate::authenticate(&self.0, &live, assembled, published.as_ref(), trail)?;
-        choose::choose(authentic)
+        match authenticate::authenticate(&self.0, &live, assembled, published.as_ref(), trail) {
+            Ok(authentic) => choose::choose(authentic),
+            Err(Stopped::Ended(ending)) => Err(ending),
+            // Boxed: it is rare, and the future of every request would be as large.
+            Err(Stopped::Unconfirmed(asked)) => Err(Box::pin(confirm::confirm(&self.0, *asked, trail)).await),
+        }
     }
 
     /// The rest of the journey in a tracked task, which outlives the sender's connection.

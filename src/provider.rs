@@ -33,7 +33,7 @@ mod url;
 mod verify;
 
 pub use enrolment::HandedOut;
-pub use evidence::{Answer, Cause, Evidence, Finding, ProviderId, Refusal, Verified};
+pub use evidence::{Answer, Cause, Confirmation, Evidence, Finding, ProviderId, Refusal, Verified};
 pub use facts::{Facts, Listing};
 pub use keys::{Keys, MAX_SECRETS};
 pub use pick::JsonPointer;

@@ -44,6 +44,8 @@ pub struct Source {
     pub keys: Keys,
     /// What its provider publishes, where keys are fetched; `None`: they are pinned, or there is nothing to fetch.
     pub published: Option<Arc<Fetched<Keys>>>,
+    /// Subscriptions that were confirmed lately; `None`: nobody asks for it.
+    pub confirmed: Option<Arc<Fetched<()>>>,
     /// From when on each secret does not verify any more.
     pub not_after: Vec<Option<Timestamp>>,
     /// A secret is missing and `on_missing_secret: unavailable`: why this source answers 503.

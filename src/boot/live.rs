@@ -24,7 +24,7 @@ pub(super) fn live(
 ) -> Result<Live, String> {
     let mut routes = Routes::default();
     let (mut limiters, mut bytes, mut destinations) = (HashMap::new(), HashMap::new(), HashMap::new());
-    let mut published = HashMap::new();
+    let mut fetched = HashMap::new();
     for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
         for route in &source.routes {
             destinations.insert(route.destination.name.clone(), route.destination.clone());
@@ -33,9 +33,7 @@ pub(super) fn live(
             limiters.insert(source.name.clone(), limiter.clone());
         }
         bytes.insert(source.name.clone(), source.bytes.clone());
-        if let Some(keys) = &source.published {
-            published.insert(source.name.clone(), (&source.provider, keys));
-        }
+        fetched.insert(source.name.clone(), source.clone());
     }
     let namespace = settings
         .redis
@@ -53,10 +51,11 @@ pub(super) fn live(
             }
         }
         // What was fetched for the same scheme is as good as it was.
-        if let (Some(new), Some((provider, old))) = (&mut source.published, published.get(&source.name))
-            && provider.is_same(&source.provider)
+        if let Some(old) = fetched.get(&source.name)
+            && old.provider.is_same(&source.provider)
         {
-            *new = Arc::clone(old);
+            keep(&mut source.published, old.published.as_ref());
+            keep(&mut source.confirmed, old.confirmed.as_ref());
         }
         // Bodies that began before a reload are still there.
         if let Some(held) = bytes.get(&source.name) {
@@ -76,6 +75,13 @@ pub(super) fn live(
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
         places: Places::of(settings.limits.in_flight as u64, settings.destinations.len()),
     })
+}
+
+/// Where there is still one, it is the old one.
+fn keep<T>(new: &mut Option<Arc<T>>, old: Option<&Arc<T>>) {
+    if let (Some(new), Some(old)) = (new, old) {
+        *new = old.clone();
+    }
 }
 
 fn source(
@@ -109,11 +115,13 @@ fn source(
     });
     let published =
         (provider.facts().fetches_keys && configured.pins_nothing()).then(|| Arc::new(Fetched::new(clock.clone())));
+    let confirmed = (provider.facts().confirms == Some(true)).then(|| Arc::new(Fetched::new(clock.clone())));
     Ok(Source {
         name: configured.name.clone(),
         provider_name: ProviderName::parse(&provider.facts().name).map_err(|error| error.to_string())?,
         tag: SourceTag::within(namespace, &configured.name),
         published,
+        confirmed,
         provider,
         keys,
         not_after: configured

@@ -179,6 +179,7 @@ fn example(one: &Listing) -> String {
         .iter()
         .filter(|setting| !matches!(setting.as_str(), "header" | "query"))
         .map(|setting| match setting.strip_suffix("_token") {
+            _ if setting == "confirm_subscription" => format!("{setting}: true"),
             Some(_) => format!("{setting}: {{file: /run/secrets/{name}-{setting}}}"),
             None => format!("{setting}: …"),
         })

@@ -29,6 +29,7 @@ const PER_SOURCE_BURST: u32 = 30;
 pub struct Fetches {
     clients: Table<()>,
     sources: Table<()>,
+    proven: Table<()>,
 }
 
 impl Fetches {
@@ -37,6 +38,7 @@ impl Fetches {
         Self {
             clients: Table::new(CLIENTS),
             sources: Table::new(SOURCES),
+            proven: Table::new(SOURCES),
         }
     }
 
@@ -48,6 +50,11 @@ impl Fetches {
             self.clients.take((Prefix::of(client), source), gcra, now)?;
         }
         self.sources.take(source, Gcra::new(PER_SOURCE, PER_SOURCE_BURST), now)
+    }
+
+    /// Spends one fetch that a verified request of this source asks for; strangers spend none of these.
+    pub fn spend_proven(&self, source: &SourceName, now: Monotonic) -> Result<(), Limited> {
+        self.proven.take(source, Gcra::new(PER_SOURCE, PER_SOURCE_BURST), now)
     }
 }
 
@@ -82,6 +89,10 @@ mod tests {
             !spend(Some(2), "sns", at(0)) && !spend(None, "sns", at(0)),
             "all of the source"
         );
+        for left in (0..=PER_SOURCE_BURST).rev() {
+            let proven = fetches.spend_proven(&source("sns"), at(0));
+            assert_eq!(proven.is_ok(), left > 0, "{left}");
+        }
         assert!(spend(Some(3), "sns", at(2)), "one comes back in 2 s");
         assert!(!spend(Some(4), "sns", at(2)));
     }

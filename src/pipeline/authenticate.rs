@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     event::{Client, Envelope, Frames, IdentityHasher, Timestamp},
-    provider::{Cause, Evidence, Finding, Refusal},
+    provider::{Answer, Cause, Confirmation, Evidence, Finding, Refusal},
     source::{DeliveryIdentity, Ending, Outcome, Scope, Source, Trail, unexpired},
 };
 use http::{StatusCode, request::Parts};
@@ -28,13 +28,33 @@ pub(super) struct Authentic {
     pub held: Held,
 }
 
+/// Why a request goes no further.
+pub(super) enum Stopped {
+    /// It has ended.
+    Ended(Ending),
+    /// Its sender is proven, and asks for a visit before it ends.
+    Unconfirmed(Box<Unconfirmed>),
+}
+
+/// A proven handshake that asks for a visit.
+pub(super) struct Unconfirmed {
+    pub source: Arc<Source>,
+    pub asked: Confirmation,
+}
+
+impl From<Ending> for Stopped {
+    fn from(ending: Ending) -> Self {
+        Self::Ended(ending)
+    }
+}
+
 pub(super) fn authenticate(
     worker: &Worker,
     live: &Live,
     assembled: Assembled,
     published: Option<&Published>,
     trail: &mut Trail,
-) -> Result<Authentic, Ending> {
+) -> Result<Authentic, Stopped> {
     let Assembled {
         source,
         key_path,
@@ -49,7 +69,7 @@ pub(super) fn authenticate(
         body: &body,
     };
     if verifier.is_enrolment() {
-        return Err(enrol(worker, &source, &client, envelope, trail));
+        return Err(enrol(worker, &source, &client, envelope, trail).into());
     }
     let now = trail.arrived_wall;
     let keys = published.map_or(&source.keys, |published| &*published.keys);
@@ -62,7 +82,8 @@ pub(super) fn authenticate(
         published.proved();
     }
     let evidence = match finding {
-        Finding::Challenge(answer) => return Err(Ending::challenge(answer)),
+        Finding::Challenge(answer) => return Err(challenge(&source, answer).into()),
+        Finding::Confirmation(asked) => return Err(Stopped::Unconfirmed(Box::new(Unconfirmed { source, asked }))),
         Finding::Authentic(evidence) => *evidence,
     };
     held.proven();
@@ -97,6 +118,15 @@ pub(super) fn authenticate(
 
 /// How far our clock may be off Redis's before we distrust it, milliseconds.
 const TRUSTED_SKEW: i64 = 30_000;
+
+fn challenge(source: &Source, answer: Answer) -> Ending {
+    let mut ending = Ending::challenge(answer);
+    if source.provider.facts().confirms == Some(false) {
+        ending.reason =
+            "answered; the subscription is not confirmed (`settings.confirm_subscription` is not true)".into();
+    }
+    ending
+}
 
 /// Keeps the secret that a handshake hands out for the operator who expects one.
 fn enrol(worker: &Worker, source: &Source, client: &Client, envelope: Envelope<'_>, trail: &Trail) -> Ending {

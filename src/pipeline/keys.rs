@@ -10,7 +10,7 @@ use crate::{
 use std::sync::Arc;
 
 /// When a sender should come again whose key cannot be had now, seconds.
-const COME_AGAIN: u64 = 30;
+pub(super) const COME_AGAIN: u64 = 30;
 
 /// Keys that were fetched.
 pub(super) struct Published {

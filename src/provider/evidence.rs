@@ -78,6 +78,16 @@ pub enum Finding {
     Authentic(Box<Evidence>),
     /// A right handshake.
     Challenge(Answer),
+    /// A right handshake that counts only when a URL was visited, which the source wants done.
+    Confirmation(Confirmation),
+}
+
+/// A handshake that asks for a visit. No `Debug`: whoever knows the URL can confirm it too.
+pub struct Confirmation {
+    /// What it is answered once the visit is made.
+    pub answer: Answer,
+    /// Where the visit goes, of the hosts that the preset believes.
+    pub url: String,
 }
 
 /// How a verification can fail.

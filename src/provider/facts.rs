@@ -65,6 +65,8 @@ pub struct Facts {
     pub needs_secrets: bool,
     /// Are its keys fetched from where it publishes them, unless the source pins some?
     pub fetches_keys: bool,
+    /// Does the source have its subscriptions confirmed; `None`: there are none to confirm.
+    pub confirms: Option<bool>,
     /// What its signature covers.
     pub covers: Covers,
 }
@@ -158,6 +160,7 @@ impl Facts {
             takes_secrets,
             needs_secrets: takes_secrets && !fetches_keys,
             fetches_keys,
+            confirms: plan.confirms,
             covers: plan.covers,
         }
     }

@@ -11,6 +11,7 @@ pub use reply::{MAX_TOKEN, fits, is_of};
 use super::{
     evidence::{Answer, Cause},
     field::{Field, Found, Place, Scene},
+    key_url::Named,
     mac::Mac,
     pick::Picks,
     preset::{Auth, ChallengeRule, Grammar, Want},
@@ -33,6 +34,7 @@ pub struct Challenge {
     content_type: Option<HeaderValue>,
     body: Reply,
     grammar: Grammar,
+    confirm: Option<Named>,
 }
 
 /// What proves who asks.
@@ -87,7 +89,15 @@ impl Challenge {
             Some(text) => Some(HeaderValue::from_str(text).map_err(|_| "`content_type` is not a header value")?),
             None => None,
         };
+        let confirm = match &rule.confirm {
+            Some(_) if rule.auth != Auth::Signature => {
+                return Err("what nothing proves is never visited: `confirm` needs `auth: signature`".to_owned());
+            }
+            Some(confirm) => Some(Named::new(field(&confirm.from)?, &confirm.hosts, Some(&confirm.path))),
+            None => None,
+        };
         let challenge = Self {
+            confirm,
             when,
             proof: proof(rule, &mut field, &mut setting)?,
             status,
@@ -183,6 +193,16 @@ impl Challenge {
             Found::Text(_) | Found::Missing => Err(Cause::VerifyTokenWrong(field.name.clone())),
             Found::Doubled => Err(Cause::FieldDoubled(field.name.clone())),
         }
+    }
+
+    /// Does it ask for a visit?
+    pub fn asks_for_visit(&self) -> bool {
+        self.confirm.is_some()
+    }
+
+    /// The URL that it asks to visit; refused if that is elsewhere.
+    pub fn visit(&self, scene: &Scene<'_>) -> Option<Result<String, Cause>> {
+        self.confirm.as_ref().map(|named| named.place(scene))
     }
 
     /// May a handshake that no signature proves have this many bytes of body?

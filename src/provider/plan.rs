@@ -53,6 +53,8 @@ pub struct Plan {
     pub tenant: Vec<Field>,
     pub repeatable: Vec<Repeat>,
     pub challenges: Vec<Challenge>,
+    /// What a handshake asks to visit is visited; `None`: none asks.
+    pub confirms: Option<bool>,
     /// Signed fields outside the body that enter a body's identity.
     pub signed_fields: Vec<Field>,
     /// The method is signed.

@@ -6,7 +6,7 @@ mod quantity;
 mod scheme;
 mod written;
 
-pub use extra::{EnrolmentRule, SampleRule};
+pub use extra::{ConfirmRule, EnrolmentRule, SampleRule};
 pub use message::MessageRule;
 pub use quantity::{Size, Span};
 pub use scheme::{Algorithm, KeyRule};
@@ -292,6 +292,9 @@ pub struct ChallengeRule {
     /// Where the token stands that `settings.verify_token` must be (`query:hub.verify_token`).
     #[serde(default)]
     pub token: Option<String>,
+    /// What must be visited for it to count.
+    #[serde(default)]
+    pub confirm: Option<ConfirmRule>,
 }
 
 /// What proves that the provider itself sent a handshake.

@@ -19,7 +19,7 @@ pub fn time(provider: &Provider, envelope: Envelope<'_>, keys: &Keys) -> Option<
             match provider.verify(envelope, keys, epoch) {
                 Ok(Finding::Authentic(evidence)) => evidence.signed_at,
                 Err(Refusal::Stale { age_millis }) => Some(Timestamp::from_millis(age_millis.saturating_neg())),
-                Ok(Finding::Challenge(_)) | Err(_) => None,
+                Ok(Finding::Challenge(_) | Finding::Confirmation(_)) | Err(_) => None,
             }
         }
         Place::Json(_) | Place::Form(_) => in_body(&provider.plan, envelope),

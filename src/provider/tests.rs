@@ -135,7 +135,7 @@ impl Attempt {
     pub fn evidence(&self, provider: &Provider, keys: &Keys) -> Box<Evidence> {
         match self.judged(provider, keys) {
             Ok(Finding::Authentic(evidence)) => evidence,
-            Ok(Finding::Challenge(_)) => panic!("a handshake"),
+            Ok(Finding::Challenge(_) | Finding::Confirmation(_)) => panic!("a handshake"),
             Err(refusal) => panic!("{refusal:?}"),
         }
     }
@@ -150,6 +150,7 @@ impl std::fmt::Debug for Finding {
         f.write_str(match self {
             Self::Authentic(_) => "authentic",
             Self::Challenge(_) => "challenge",
+            Self::Confirmation(_) => "confirmation",
         })
     }
 }

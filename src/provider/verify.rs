@@ -7,7 +7,7 @@ mod prove;
 mod wanted;
 
 use super::{
-    evidence::{Cause, Finding, Refusal},
+    evidence::{Cause, Confirmation, Finding, Refusal},
     field::{Found, Place, Scene},
     identity,
     keys::{Key, Keys},
@@ -199,7 +199,11 @@ fn known(
     if let Some(challenge) = plan.challenges.iter().find(|one| one.is_asked(&scene, scene.json)) {
         let key = proof.secret.and_then(|index| keys.mac(index));
         let answer = challenge.answer(&scene, key).map_err(Refusal::Unverified)?;
-        return Ok(Finding::Challenge(answer));
+        let visit = challenge.visit(&scene).filter(|_| plan.confirms == Some(true));
+        return Ok(match visit.transpose().map_err(Refusal::Unverified)? {
+            Some(url) => Finding::Confirmation(Confirmation { answer, url }),
+            None => Finding::Challenge(answer),
+        });
     }
     let evidence = identity::evidence(plan, proof, &scene, || digest.finish(envelope.body))?;
     Ok(Finding::Authentic(Box::new(evidence)))

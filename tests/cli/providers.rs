@@ -51,6 +51,9 @@ fn one_preset_is_shown_with_its_facts_its_yaml_and_how_to_set_it_up() {
     fetched.says(0, "    settings: {audience: …, email: …}");
     fetched.says(0, "keys        fetched from the provider, unless they are pinned");
     assert!(!fetched.stdout.contains("secrets: ["), "{}", fetched.stdout);
+    folder
+        .run(&["providers", "aws-sns"])
+        .says(0, "    settings: {confirm_subscription: true, topic_arn: …}");
     let one = folder.run(&["providers", "github", "-o", "json"]).json();
     let one = &one["providers"][0];
     assert_eq!(one["name"], "github");

@@ -2,7 +2,7 @@
 
 use super::support::{
     App, Folder, Publisher, Request, Script, Sidecar,
-    publisher::{SNS, Signer},
+    publisher::{SNS, Signer, sns_time as at},
     sidecar::NOW,
     wait_until,
 };
@@ -30,19 +30,6 @@ const CERTIFICATE: &str = "/SimpleNotificationService-0123456789abcdef.pem";
 
 /// RSA keys are dear: one for all who need just one.
 static SIGNER: LazyLock<Signer> = LazyLock::new(Signer::new);
-
-/// `NOW` and `secs` later, as SNS writes it.
-fn at(secs: i64) -> String {
-    assert_eq!(NOW, 1_760_000_000);
-    let second = 8 * 3600 + 53 * 60 + 20 + secs;
-    let (day, second) = (9 + second.div_euclid(86_400), second.rem_euclid(86_400));
-    format!(
-        "2025-10-{day:02}T{:02}:{:02}:{:02}.000Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
-}
 
 fn certificate_url() -> String {
     format!("https://{SNS}{CERTIFICATE}")

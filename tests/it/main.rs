@@ -39,6 +39,7 @@ mod reload;
 mod replicas;
 mod shutdown;
 mod slow;
+mod subscriptions;
 mod tls;
 mod tls_out;
 mod vectors;

@@ -152,7 +152,10 @@ impl Case {
             body: &frames,
         };
         let verdict = ready.provider.verify(envelope, &ready.keys, ready.now);
-        let accepted = matches!(verdict, Ok(Finding::Authentic(_) | Finding::Challenge(_)));
+        let accepted = matches!(
+            verdict,
+            Ok(Finding::Authentic(_) | Finding::Challenge(_) | Finding::Confirmation(_))
+        );
         if accepted == (self.expect == "accept") {
             return Ok(());
         }

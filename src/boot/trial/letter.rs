@@ -155,7 +155,7 @@ impl Letter {
         let refused = |refusal: Refusal| crate::source::Ending::refused(&refusal).reason;
         Ok(match provider.verify(envelope, keys, self.at).map_err(refused)? {
             Finding::Authentic(evidence) => Some(evidence.events),
-            Finding::Challenge(_) => None,
+            Finding::Challenge(_) | Finding::Confirmation(_) => None,
         })
     }
 

@@ -133,7 +133,7 @@ pub(super) fn judge(subject: &Subject<'_>, capture: &Capture, circumstances: &Ci
         Err(refusal) => case.refused(&refusal, at),
         Ok(None) => match case.verify(at) {
             Ok(Finding::Authentic(evidence)) => case.authentic(&evidence, circumstances.namespace),
-            Ok(Finding::Challenge(_)) => Verdict::challenge(),
+            Ok(Finding::Challenge(_) | Finding::Confirmation(_)) => Verdict::challenge(),
             Err(refusal) => case.refused(&refusal, at),
         },
     };

@@ -88,6 +88,7 @@ impl<'a> Draft<'a> {
             .unwrap_or_default();
         let repeatable = self.repeatable();
         let challenges = self.challenges();
+        let confirms = self.confirms(&challenges);
         let signs_url = templates.iter().any(Template::has_url)
             || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
         let signs_query = message.as_ref().is_some_and(|message| message.signs_query())
@@ -135,6 +136,7 @@ impl<'a> Draft<'a> {
             tenant,
             repeatable,
             challenges,
+            confirms,
             signs_url,
             needs_url,
             signs_query,

@@ -8,6 +8,9 @@ use crate::provider::{
     template::{Piece, Template},
 };
 
+/// The setting that has subscriptions confirmed.
+const CONFIRM: &str = "confirm_subscription";
+
 impl Draft<'_> {
     pub(super) fn ids(&mut self, templates: &[Template], covers: Covers, body_hash: bool) -> Vec<Id> {
         let own = self.options.id.clone().map(|from| IdRule {
@@ -130,6 +133,26 @@ impl Draft<'_> {
             }
         }
         repeatable
+    }
+
+    /// Does the source have visited what a handshake asks to visit?
+    pub(super) fn confirms(&mut self, challenges: &[Challenge]) -> Option<bool> {
+        if !challenges.iter().any(Challenge::asks_for_visit) {
+            return None;
+        }
+        self.settings.insert(CONFIRM.to_owned());
+        Some(match self.options.settings.get(CONFIRM).map(String::as_str) {
+            Some("true") => true,
+            None | Some("false") => false,
+            Some(_) => {
+                self.problem(
+                    &format!("/settings/{CONFIRM}"),
+                    "`confirm_subscription` is true or false",
+                    None,
+                );
+                false
+            }
+        })
     }
 
     pub(super) fn challenges(&mut self) -> Vec<Challenge> {

@@ -1,4 +1,4 @@
-//! What a preset carries beside verification: realistic events, and the handshake that hands a secret out.
+//! What a preset carries beside verification: realistic events, handshakes that want more than an answer.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,6 +13,18 @@ pub struct EnrolmentRule {
     /// The provider wants to see the header again in the answer.
     #[serde(default)]
     pub echo: bool,
+}
+
+/// A handshake that asks for a visit: the sidecar makes it where the source says `settings: {confirm_subscription: true}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRule {
+    /// `header:NAME` or `json:/pointer`: where the URL to visit stands.
+    pub from: String,
+    /// Host names that are believed; `*` stands for one label, `{region}` for one that names a region of AWS.
+    pub hosts: Vec<String>,
+    /// The path that is visited; at its end `?` stands for a query.
+    pub path: String,
 }
 
 /// A realistic event.

@@ -1,7 +1,7 @@
 //! A provider that publishes its keys on a server of its own, and signs with them; made here with bare RSA and not by the
 //! code under test.
 
-use super::{App, Authority, Request, Script};
+use super::{App, Authority, Request, Script, sidecar::NOW};
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeyPair as Rsa,
@@ -19,6 +19,19 @@ use std::{net::SocketAddr, sync::Arc};
 
 pub const SNS: &str = "sns.us-east-1.amazonaws.com";
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:orders";
+
+/// [`NOW`] and `secs` later, as SNS writes it.
+pub fn sns_time(secs: i64) -> String {
+    assert_eq!(NOW, 1_760_000_000);
+    let second = 8 * 3600 + 53 * 60 + 20 + secs;
+    let (day, second) = (9 + second.div_euclid(86_400), second.rem_euclid(86_400));
+    format!(
+        "2025-10-{day:02}T{:02}:{:02}:{:02}.000Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
 
 /// A key that signs, and what is published of it.
 pub struct Signer {
