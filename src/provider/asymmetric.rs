@@ -135,3 +135,6 @@ fn pem(text: &[u8]) -> Result<Vec<u8>, String> {
     let base64: Vec<u8> = inside.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     decode(&BASE64, &base64, "a PEM: what is between its lines is not base64")
 }
+
+#[cfg(test)]
+mod tests;

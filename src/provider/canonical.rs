@@ -195,7 +195,9 @@ pub fn request(scene: &Scene<'_>) -> Result<String, Cause> {
     let mut text = format!("{}&{}&", scene.head.method, path.replace('&', "%26"));
     let query = scene.head.uri.query().unwrap_or_default().as_bytes();
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for (name, value) in form::pairs(query).take(MAX_PAIRS + 1).filter(|pair| *pair.0 != *b"jwt") {
+    // The token is not counted: one more parameter behind as many as are read would be left out, and so not be signed.
+    let signed = form::pairs(query).filter(|pair| *pair.0 != *b"jwt");
+    for (name, value) in signed.take(MAX_PAIRS + 1) {
         let escaped = |bytes: Cow<'_, [u8]>| {
             let mut text = String::new();
             escape(&bytes, KEPT, &mut text);
@@ -271,6 +273,25 @@ mod tests {
     }
 
     #[test]
+    fn of_more_parameters_than_are_read_none_is_signed() {
+        let query = |count: usize| (0..count).map(|_| "a=1".to_owned()).collect::<Vec<_>>().join("&");
+        let of = |query: &str| {
+            let long = head("POST", &format!("/p?{query}"), &[]);
+            request(&Scene::of_head(&long, None, None)).map(|text| text.matches('1').count())
+        };
+        assert_eq!(of(&query(MAX_PAIRS)), Ok(MAX_PAIRS));
+        assert_eq!(of(&query(MAX_PAIRS + 1)), Err(Cause::FormTooLong));
+        assert_eq!(of(&format!("jwt=x&{}", query(MAX_PAIRS))), Ok(MAX_PAIRS));
+        assert_eq!(of(&format!("jwt=x&{}", query(MAX_PAIRS + 1))), Err(Cause::FormTooLong));
+        let base = PublicUrl::parse("https://h.test").expect("a URL");
+        let of = |query: &str| {
+            let long = head("POST", &format!("/p?{query}"), &[]);
+            url_query_form(&Scene::of_head(&long, Some(&base), None)).is_ok()
+        };
+        assert!(of(&query(MAX_PAIRS)) && !of(&query(MAX_PAIRS + 1)));
+    }
+
+    #[test]
     fn a_target_is_escaped_as_javascript_does_it() {
         let head = head("POST", "/a%20b/c?space=1&x=*", &[]);
         let text = target_escaped(&Scene::of_head(&head, None, None));
@@ -312,7 +333,9 @@ mod tests {
         ] {
             assert!(text(bad).is_err(), "{bad:?}");
         }
-        let many = format!("x-list,x-time{}", ",x-a".repeat(MAX_LISTED));
+        let most = format!("x-list,x-time{}", ",x-a".repeat(MAX_LISTED - 2));
+        assert!(text(&[("x-list", &most), ("x-a", "1"), ("x-time", "5")]).is_ok());
+        let many = format!("{most},x-a");
         assert!(text(&[("x-list", &many), ("x-a", "1"), ("x-time", "5")]).is_err());
     }
 }

@@ -175,6 +175,10 @@ mod tests {
             ("2025-10-09T08:53:20.5+00:00", 1_760_000_000_500),
             ("1970-01-01T00:00:00Z", 0),
             ("2024-02-29T00:00:00Z", 1_709_164_800_000),
+            ("2025-10-09T23:59:59Z", 1_760_054_399_000),
+            ("2025-10-09T00:00:00.000000009Z", 1_759_968_000_000),
+            ("2025-10-09T08:53:20+23:59", 1_759_913_660_000),
+            ("2025-10-09T08:53:20-00:01", 1_760_000_060_000),
         ] {
             assert_eq!(
                 parse(text.as_bytes(), Unit::Iso),
@@ -190,6 +194,12 @@ mod tests {
             "2025-13-01T00:00:00Z",
             "2025-00-10T00:00:00Z",
             "2025-10-09T24:00:00Z",
+            "2025-10-09T08:60:20Z",
+            "2025-10-09T08:53:60Z",
+            "2025-10-09T99:99:99Z",
+            "2025-10-09T08:53:20+24:00",
+            "2025-10-09T08:53:20+00:60",
+            "2025-10-09T08:53:20+99:99",
             "2025-10-09T08:53:20.Z",
             "2025-10-09T08:53:20z",
             "2025-10-09T08:53:20+0000",
@@ -200,6 +210,46 @@ mod tests {
         ] {
             assert_eq!(parse(bad.as_bytes(), Unit::Iso), None, "{bad}");
         }
+    }
+
+    /// Held against jiff's calendar: first and last day of every month, of leap years and of those that are none.
+    #[test]
+    fn every_date_is_the_day_that_it_is() {
+        use jiff::{civil::Date, tz::TimeZone};
+        for year in [
+            0, 1, 4, 99, 100, 400, 1600, 1899, 1900, 1969, 1970, 1999, 2000, 2001, 2004, 2100, 2400, 9998,
+        ] {
+            for month in 1..=12_i8 {
+                let first = Date::new(year, month, 1).expect("a date");
+                for date in [first, first.last_of_month()] {
+                    let midnight = TimeZone::UTC
+                        .to_timestamp(date.at(0, 0, 0, 0))
+                        .expect("UTC has every time");
+                    let days = midnight.as_second() / 86_400;
+                    let (year, month, day) = (date.year().into(), date.month().into(), date.day().into());
+                    assert_eq!(days_of(year, month, day), Some(days), "{date}");
+                    assert_eq!(civil(days), (year, month, day), "{date}");
+                }
+                let beyond = i64::from(first.days_in_month()) + 1;
+                assert_eq!(
+                    days_of(year.into(), month.into(), beyond),
+                    None,
+                    "{beyond} days in {first}"
+                );
+            }
+        }
+        for (month, day) in [(0, 1), (13, 1), (1, 0), (12, 32), (99, 99)] {
+            assert_eq!(days_of(2025, month, day), None, "{month} {day}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_has_every_part_in_its_place() {
+        let at = Timestamp::from_millis(1_760_000_000_007);
+        assert_eq!(write(at, Unit::Iso), "2025-10-09T08:53:20.007Z");
+        assert_eq!(write(Timestamp::from_millis(-1), Unit::Iso), "1969-12-31T23:59:59.999Z");
+        assert_eq!(write(at, Unit::Ms), "1760000000007");
+        assert_eq!(write(at, Unit::S), "1760000000");
     }
 
     #[test]

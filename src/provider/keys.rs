@@ -289,6 +289,9 @@ mod tests {
         let mut base64 = text("bm90IGEgc2VjcmV0");
         base64.encoding = Encoding::Base64;
         assert!(Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &[base64]).is_ok());
+        assert!(Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &[text("8 bytes.")]).is_ok());
+        let most = vec![text("a long enough secret"); MAX_SECRETS];
+        assert!(Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &most).is_ok());
         let many = vec![text("a long enough secret"); MAX_SECRETS + 1];
         let problems = Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &many)
             .err()

@@ -47,14 +47,14 @@ impl Signature {
 
     /// Hands every candidate's text to `take`.
     pub fn candidates(&self, scene: &Scene<'_>, mut take: impl FnMut(&[u8])) -> Result<(), Cause> {
-        let (mut fields, mut count) = (0, 0);
+        let (mut there, mut count) = (false, 0);
         for field in &self.from {
             let text = match scene.read(field) {
                 Found::Missing => continue,
                 Found::Doubled => return Err(Cause::SignatureDoubled(field.name.clone())),
                 Found::Text(text) => text,
             };
-            fields += 1;
+            there = true;
             self.parts(&text, |part| {
                 if let Some(candidate) = part.strip_prefix(&self.prefix[..]) {
                     count += 1;
@@ -64,8 +64,8 @@ impl Signature {
                 }
             });
         }
-        match (fields, count) {
-            (0, _) => Err(Cause::SignatureMissing(self.name().clone())),
+        match (there, count) {
+            (false, _) => Err(Cause::SignatureMissing(self.name().clone())),
             (_, 0) => Err(Cause::SignatureMalformed(self.name().clone())),
             (_, count) if count > MAX_CANDIDATES => Err(Cause::SignaturesTooMany(count)),
             _ => Ok(()),
@@ -150,7 +150,7 @@ impl Decoded {
             .ok()
             .filter(|room| (1..=MAX_BYTES).contains(room))?;
         let length = codec.decode_mut(text, &mut self.bytes[..room]).ok()?;
-        (length > 0).then(|| &self.bytes[..length])
+        Some(&self.bytes[..length])
     }
 }
 

@@ -146,6 +146,7 @@ impl Hasher for DigestHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::BuildHasher;
 
     fn key(first: u8) -> DeliveryKey {
         DeliveryKey::from_bytes([first; 32])
@@ -183,6 +184,18 @@ mod tests {
         assert_eq!(flights.len(), 1);
         drop(other);
         assert!(flights.is_empty());
+    }
+
+    #[test]
+    fn deliveries_are_spread_over_the_locks_and_by_their_own_bytes() {
+        let flights = Arc::new(Flights::<u16>::new());
+        assert!(flights.is_empty());
+        let leaders: Vec<_> = (0..=255).map(|first| lead(&flights, first)).collect();
+        assert_eq!((flights.len(), flights.is_empty()), (256, false));
+        assert!(flights.shards.iter().all(|shard| lock(shard).len() == 256 / SHARDS));
+        drop(leaders);
+        let hash = |key: DeliveryKey| BuildHasherDefault::<DigestHasher>::default().hash_one(key);
+        assert_eq!(hash(key(7)), u64::from_le_bytes([7; 8]));
     }
 
     #[tokio::test]

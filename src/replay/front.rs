@@ -306,6 +306,25 @@ mod tests {
         assert_eq!(claim.settle(&[], &[DestinationName::upstream()]).await, Settled::Open);
     }
 
+    #[tokio::test]
+    async fn the_next_attempt_knows_who_had_the_delivery() {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(1_795_000_000)));
+        let (replays, _recovery) = Replays::in_process(clock, NonZeroUsize::MIN);
+        let door = replays.worker();
+        let name = |text: &str| DestinationName::parse(text).expect("a name");
+        let (both, first) = ([name("a"), name("b")], [name("a")]);
+        let lease = Duration::from_secs(10);
+        let claim = granted(&door, ask(1, lease)).await;
+        assert_eq!(claim.settle(&both, &first).await, Settled::Open);
+        let claim = granted(&door, ask(2, lease)).await;
+        assert_eq!((claim.attempt(), claim.delivered()), (2, &first[..]));
+        assert_eq!(
+            claim.settle(&both, &[name("b")]).await,
+            Settled::Done,
+            "each had it once"
+        );
+    }
+
     #[test]
     fn its_work_may_move_between_threads() {
         fn moves<T: Send>(_: &T) {}

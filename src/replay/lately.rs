@@ -76,6 +76,7 @@ mod tests {
                 event: wanted.map(Glob::new),
                 window: Duration::from_mins(1),
             };
+            assert_eq!(lately.asks_for_events(), wanted.is_some());
             assert_eq!(lately.means(event), expected, "{wanted:?} of {event:?}");
         }
     }

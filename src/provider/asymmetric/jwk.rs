@@ -129,7 +129,7 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     match (content.len(), u8::try_from(significant.len())) {
         (..0x80, _) => der.push(significant.first().copied().unwrap_or(0)),
         (_, Ok(count)) => {
-            der.push(0x80 | count);
+            der.push(0x80 + count);
             der.extend_from_slice(significant);
         }
         (_, Err(_)) => unreachable!("a length has at most eight bytes"),

@@ -103,6 +103,7 @@ fn stripe_takes_one_time_and_sixteen_signatures() {
         format!("{time},t=1,{mac}"),
         format!("{time},{}", mac.replace("v1=", "v0=")),
         format!("{time},{}{mac}", "v1=00,".repeat(16)),
+        format!("{time},{mac}{}", ",v1=00".repeat(16)),
         format!("{time},{}{mac}", "v1=,".repeat(10_000)),
         mac.to_owned(),
         time.to_owned(),

@@ -76,3 +76,54 @@ impl BodyDigest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::HEXLOWER;
+
+    fn body(frames: &[&[u8]]) -> Frames {
+        let mut body = Frames::default();
+        frames.iter().for_each(|frame| body.push(Bytes::copy_from_slice(frame)));
+        body
+    }
+
+    fn fed(frames: &[&[u8]]) -> BodyDigest {
+        let mut digest = BodyDigest::new(true);
+        frames
+            .iter()
+            .for_each(|frame| digest.update(&Bytes::copy_from_slice(frame)));
+        digest
+    }
+
+    #[test]
+    fn the_length_alone_decides_on_the_algorithm() {
+        let bytes = vec![7; SMALL + 1];
+        for (length, label) in [(0, "body sha256"), (SMALL, "body sha256"), (SMALL + 1, "body blake3")] {
+            let whole = &bytes[..length];
+            let expected = if length <= SMALL {
+                Sha256::digest(whole).to_vec()
+            } else {
+                blake3::hash(whole).as_bytes().to_vec()
+            };
+            let (first, second) = whole.split_at(length / 3);
+            for frames in [&[whole][..], &[first, second]] {
+                for digest in [fed(frames), BodyDigest::new(false)] {
+                    let sum = digest.finish(&body(frames));
+                    assert_eq!((sum.label, &sum.bytes[..]), (label, &expected[..]), "{length}");
+                }
+            }
+        }
+        // As `sha256sum` says it.
+        let sum = fed(&[b"abc"]).finish(&body(&[b"abc"]));
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(HEXLOWER.encode(&sum.bytes), abc);
+    }
+
+    #[test]
+    fn only_a_second_frame_costs_a_hasher() {
+        assert!(matches!(fed(&[b"one"]), BodyDigest::Pending(first) if first == "one"));
+        assert!(matches!(fed(&[b"one", b"two"]), BodyDigest::Running(_)));
+        assert!(matches!(BodyDigest::new(false), BodyDigest::Off));
+    }
+}

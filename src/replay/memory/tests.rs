@@ -210,6 +210,50 @@ fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
 }
 
 #[test]
+fn a_large_ledger_is_spread_over_its_locks() {
+    let world = World::new(65_536);
+    for delivery in 0..2000 {
+        world.claim(&attempt("a", delivery, 0));
+    }
+    let held = world.ledger.shards.iter().map(|shard| lock(shard).own().len());
+    let (least, most) = (held.clone().min(), held.max());
+    assert_eq!(world.ledger.shards.len(), SHARDS);
+    assert!(least >= Some(5) && most <= Some(100), "{least:?} to {most:?}");
+}
+
+#[test]
+fn what_a_source_delivered_lately_is_let_through_once_by_one_wish() {
+    let world = World::new(16);
+    let ask = attempt("a", 1, 0);
+    world.deliver(&ask);
+    let forget = |within, window| {
+        let lately = Lately {
+            within,
+            event: None,
+            window,
+        };
+        world.ledger.forget_since_now(&ask.source, &lately).deliverable
+    };
+    world.clock.advance(MINUTE);
+    assert_eq!(
+        forget(MINUTE - Duration::from_nanos(1), MINUTE),
+        0,
+        "delivered before that"
+    );
+    assert_eq!(forget(MINUTE, MINUTE), 1);
+    assert_eq!(forget(MINUTE, MINUTE), 0, "it is let through already");
+    world.clock.advance(SLACK);
+    assert_eq!(forget(2 * MINUTE, MINUTE), 0, "so lately that it was this wish");
+    world.clock.advance(Duration::from_nanos(1));
+    assert_eq!(forget(2 * MINUTE, MINUTE), 1);
+    // Its time is over an hour after it was delivered.
+    world.clock.advance(59 * MINUTE - SLACK - Duration::from_nanos(2));
+    assert_eq!(forget(2 * 60 * MINUTE, 10 * MINUTE), 1);
+    world.clock.advance(Duration::from_nanos(1));
+    assert_eq!(forget(2 * 60 * MINUTE, 20 * MINUTE), 0);
+}
+
+#[test]
 fn threads_share_it() {
     let world = World::new(1024);
     let granted = AtomicUsize::new(0);
