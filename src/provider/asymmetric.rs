@@ -140,20 +140,10 @@ fn jwk(algorithm: Algorithm, text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     };
     keys.iter()
         .map(|key| match (algorithm, key.kty.as_str(), key.crv.as_str()) {
-            (
-                Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP256Sha256Fixed,
-                "EC",
-                "P-256",
-            )
-            | (Algorithm::EcdsaP384Sha384, "EC", "P-384") => {
-                Ok([&[4][..], &part(&key.x)?, &part(&key.y)?].concat())
-            }
+            (Algorithm::JwtEs256 | Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP256Sha256Fixed, "EC", "P-256")
+            | (Algorithm::EcdsaP384Sha384, "EC", "P-384") => Ok([&[4][..], &part(&key.x)?, &part(&key.y)?].concat()),
             (Algorithm::Ed25519, "OKP", "Ed25519") => part(&key.x),
-            (
-                Algorithm::JwtRs256 | Algorithm::RsaSha256 | Algorithm::RsaSha1 | Algorithm::RsaPssSha512,
-                "RSA",
-                _,
-            ) => {
+            (Algorithm::JwtRs256 | Algorithm::RsaSha256 | Algorithm::RsaSha1 | Algorithm::RsaPssSha512, "RSA", _) => {
                 Ok(sequence(&[integer(&part(&key.n)?), integer(&part(&key.e)?)].concat()))
             }
             _ => Err(format!("the JWK is of another kind than {} needs", algorithm.as_str())),

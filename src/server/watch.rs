@@ -80,6 +80,8 @@ pub(super) struct Watch {
     body_unread: AtomicBool,
     /// Its declared length is more than is drained for the sake of its sender (HTTP/1.1).
     body_is_long: AtomicBool,
+    /// Nobody shall get used to this connection (HTTP/2; over HTTP/1.1 the answer says so itself).
+    leaving: AtomicBool,
 }
 
 impl Watch {
@@ -99,6 +101,7 @@ impl Watch {
             told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
             body_is_long: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -219,6 +222,17 @@ impl Watch {
         self.refused_streams
             .load(Relaxed)
             .saturating_sub(self.told_streams.load(Relaxed))
+    }
+
+    /// The connection is to take no further requests once its task has been woken.
+    pub(super) fn leaves(&self) {
+        if !self.leaving.swap(true, Relaxed) {
+            self.waker.wake();
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     /// HTTP may not begin yet.
