@@ -84,7 +84,9 @@ impl Named {
     /// Nothing tells where the last value ends and the body begins, so a value may not hold what a JSON body begins with:
     /// else a part of the body could be moved into it.
     pub fn text(&self, scene: &Scene<'_>) -> Result<Vec<u8>, Cause> {
-        let signature = scene.signature.ok_or_else(|| Cause::FieldMissing(self.part.as_str().into()))?;
+        let signature = scene
+            .signature
+            .ok_or_else(|| Cause::FieldMissing(self.part.as_str().into()))?;
         let wrong = || Cause::FieldWrong(self.part.as_str().into());
         let list = match signature.part(scene, &self.part) {
             Found::Text(text) => text,

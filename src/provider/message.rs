@@ -328,7 +328,9 @@ fn bytes<'m>(scene: &Scene<'_>, member: Option<&'m Member>) -> Result<&'m [u8], 
 }
 
 fn param<'p>(params: &'p Params, name: &str) -> Option<&'p BareItem> {
-    params.iter().find_map(|(key, value)| (key.as_str() == name).then_some(value))
+    params
+        .iter()
+        .find_map(|(key, value)| (key.as_str() == name).then_some(value))
 }
 
 fn text<'p>(params: &'p Params, name: &str) -> Option<&'p str> {
@@ -351,7 +353,11 @@ fn whole(params: &Params, name: &str) -> Option<Timestamp> {
 
 /// What an unknown component is called: the sender chose it, so it is cut.
 fn named(item: &Item) -> Arc<str> {
-    let params: String = item.params.iter().map(|(key, _)| format!(";{}", key.as_str())).collect();
+    let params: String = item
+        .params
+        .iter()
+        .map(|(key, _)| format!(";{}", key.as_str()))
+        .collect();
     match &item.value {
         BareItem::String(name) => printable(&format!("{}{params}", name.as_str())).into(),
         _ => "component".into(),

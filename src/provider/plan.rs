@@ -208,7 +208,11 @@ impl Plan {
     /// What is signed, in words for people.
     pub fn signs(&self, preset: &Preset) -> Vec<String> {
         match &preset.signed {
-            _ if self.message().is_some() => preset.message_signature.iter().flat_map(|rule| rule.components.clone()).collect(),
+            _ if self.message().is_some() => preset
+                .message_signature
+                .iter()
+                .flat_map(|rule| rule.components.clone())
+                .collect(),
             Some(signed) => signed.0.clone(),
             None if self.algorithm.is_bare() => Vec::new(),
             None if self.algorithm.is_jwt() => vec!["the token's claims".to_owned()],

@@ -59,7 +59,13 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
     }
     if let Some(message) = plan.message() {
         let head = head(request, &headers)?;
-        headers.extend(super::message::sign::headers(message, &head, plan.base.as_ref(), key, request)?);
+        headers.extend(super::message::sign::headers(
+            message,
+            &head,
+            plan.base.as_ref(),
+            key,
+            request,
+        )?);
         return Ok(headers);
     }
     for piece in plan.templates.iter().take(1).flat_map(|template| &template.pieces) {
@@ -82,7 +88,10 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
         }
     }
     let name = signature.from[0].header().ok_or_else(unfit)?;
-    let separator = signature.split.map(|byte| char::from(byte).to_string()).unwrap_or_default();
+    let separator = signature
+        .split
+        .map(|byte| char::from(byte).to_string())
+        .unwrap_or_default();
     let mut seen = headers.clone();
     if !parts.is_empty() {
         seen.push((name.clone(), value(&parts.join(&separator))?));

@@ -243,9 +243,9 @@ where
     let mut connection = pin!(worker.http2.serve_connection(TokioIo::new(io), service));
     let mut going_away = pin!(worker.shutdown.draining());
     let mut told = false;
-    // GOAWAY is for HTTP/2 what `Connection: close` on the next answer is for HTTP/1.1.
+    // GOAWAY is for HTTP/2 what `Connection: close` on the next answer is for HTTP/1.1, in a drain and where it is crowded.
     let both = poll_fn(|cx| {
-        if !told && going_away.as_mut().poll(cx).is_ready() {
+        if !told && (watch.is_leaving() || going_away.as_mut().poll(cx).is_ready()) {
             told = true;
             connection.as_mut().graceful_shutdown();
         }

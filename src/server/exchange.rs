@@ -61,6 +61,9 @@ impl<A: App> Desk<A> {
             }
             Err(refusal) => (self.app.refuse(self.peer, &head, refusal), true),
         };
+        if http2 && self.is_leaving() {
+            self.watch.leaves();
+        }
         // A body that is not read to its end would be parsed as the next request.
         if !http2 && (refused || self.watch.body_is_unread() || self.is_leaving()) {
             response

@@ -86,8 +86,8 @@ impl Occupancy {
     }
 
     /// Close to a bound: an eighth of the connections is left, or a quarter of the requests. From here on every answer
-    /// over HTTP/1.1 closes its connection, so that kept-alive ones do not take the places of senders that come. Beyond
-    /// it requests are answered 503, and at the limit of connections nothing is accepted.
+    /// closes its connection (HTTP/2: once its other streams are done), so that kept-alive ones do not take the places of
+    /// senders that come. Beyond it requests are answered 503, and at the limit of connections nothing is accepted.
     pub(super) fn is_crowded(&self) -> bool {
         self.places.available_permits() <= self.limit / 8 || self.in_flight() >= self.requests - self.requests / 4
     }

@@ -88,6 +88,8 @@ pub(super) struct Watch {
     works: AtomicBool,
     /// It speaks HTTP/2.
     http2: AtomicBool,
+    /// Nobody shall get used to this connection (HTTP/2; over HTTP/1.1 the answer says so itself).
+    leaving: AtomicBool,
 }
 
 impl Watch {
@@ -109,6 +111,7 @@ impl Watch {
             body_is_long: AtomicBool::new(false),
             works: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -255,6 +258,17 @@ impl Watch {
         self.refused_streams
             .load(Relaxed)
             .saturating_sub(self.told_streams.load(Relaxed))
+    }
+
+    /// The connection is to take no further requests once its task has been woken.
+    pub(super) fn leaves(&self) {
+        if !self.leaving.swap(true, Relaxed) {
+            self.waker.wake();
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     /// HTTP may not begin yet.

@@ -3,6 +3,7 @@
 use super::redis::RedisServer;
 use super::support::{
     App, Request, Script, Sidecar,
+    frames::{self, End, Frames},
     sidecar::NOW,
     signed::{self, push},
 };
@@ -399,18 +400,27 @@ fn overload_comes_in_stages() {
     assert!((free.status, closes(&free)) == (200, false), "{free:?}");
     let (open, _) = tokio::sync::watch::channel(false);
     let mut script = vec![Script::status(200).behind(&open), Script::status(200).behind(&open)];
-    script.extend([Script::status(200).behind(&open), Script::status(200)]);
+    script.extend([
+        Script::status(200).behind(&open),
+        Script::status(200),
+        Script::status(200),
+    ]);
     script.push(Script::status(200).behind(&open));
     app.script(script);
     std::thread::scope(|scope| {
         let sidecar = &sidecar;
         let held: Vec<_> = (1..=3).map(|n| scope.spawn(move || sidecar.send(&push(n)))).collect();
         app.wait_for(4);
+        // Over HTTP/2 too: after this answer the connection is for no further stream.
+        let mut streams = Frames::open(sidecar.addresses.webhooks, b"");
+        streams.send(&frames::request(1, &push(8)));
+        assert_eq!(streams.end_of(1), End::Status(200));
+        assert_eq!(streams.goaway(), Some(0));
         // The last place: served, but nobody gets used to the connection.
         let last = sidecar.send(&push(4));
         assert!((last.status, closes(&last)) == (200, true), "{last:?}");
         let fourth = scope.spawn(move || sidecar.send(&push(5)));
-        app.wait_for(6);
+        app.wait_for(7);
         let over = sidecar.send(&push(6));
         assert_eq!((over.status, over.outcome()), (503, "overloaded"));
         assert!(closes(&over) && over.header("retry-after").is_some());

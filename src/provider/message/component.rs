@@ -196,7 +196,9 @@ fn query_param(scene: &Scene<'_>, wanted: &str) -> Result<String, Cause> {
         text
     };
     let query = scene.head.uri.query().unwrap_or_default().as_bytes();
-    let mut values = form::pairs(query).take(form::MAX_PAIRS).filter(|(name, _)| escaped(name) == wanted);
+    let mut values = form::pairs(query)
+        .take(form::MAX_PAIRS)
+        .filter(|(name, _)| escaped(name) == wanted);
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(escaped(&value)),
         (None, _) => Err(Cause::FieldMissing("@query-param".into())),

@@ -7,12 +7,7 @@ use super::{
 };
 use crate::{
     event::Timestamp,
-    provider::{
-        CannotSign, Unsigned,
-        field::Scene,
-        keys::Key,
-        url::PublicUrl,
-    },
+    provider::{CannotSign, Unsigned, field::Scene, keys::Key, url::PublicUrl},
 };
 use data_encoding::BASE64;
 use http::{HeaderName, HeaderValue, header, request::Parts};
@@ -51,7 +46,9 @@ pub fn headers(
             continue;
         }
         let Some((text, is_sent)) = known(name, url, request) else {
-            return Err(CannotSign(format!("the signature covers `{name}`, and nobody says what it is to be")));
+            return Err(CannotSign(format!(
+                "the signature covers `{name}`, and nobody says what it is to be"
+            )));
         };
         let value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
         head.headers.insert(name.clone(), value.clone());

@@ -112,10 +112,7 @@ impl Item {
     /// As RFC 9651 writes it.
     pub fn text(&self) -> String {
         let params = self.params.iter().map(|(key, value)| (key, value));
-        ItemSerializer::new()
-            .bare_item(&self.value)
-            .parameters(params)
-            .finish()
+        ItemSerializer::new().bare_item(&self.value).parameters(params).finish()
     }
 }
 
@@ -138,7 +135,9 @@ pub fn list_text(items: &[Item], params: &Params) -> String {
         // What it returns would write further parameters.
         let _ = inner.bare_item(&item.value).parameters(params);
     }
-    let _ = inner.finish().parameters(params.iter().map(|(key, value)| (key, value)));
+    let _ = inner
+        .finish()
+        .parameters(params.iter().map(|(key, value)| (key, value)));
     list.finish().unwrap_or_default()
 }
 
@@ -289,7 +288,9 @@ mod tests {
 
     fn again(text: &str) -> Result<String, Fault> {
         let members = dictionary(text.as_bytes())?;
-        let texts = members.iter().map(|(key, member)| format!("{}={}", key.as_str(), member.text()));
+        let texts = members
+            .iter()
+            .map(|(key, member)| format!("{}={}", key.as_str(), member.text()));
         Ok(texts.collect::<Vec<_>>().join(", "))
     }
 

@@ -52,10 +52,12 @@ impl Draft<'_> {
                 Some("add `content-digest`, or say `uncovered_body: true`"),
             );
         }
-        self.settings
-            .extend(["label", "tag", "keyid"].map(str::to_owned));
+        self.settings.extend(["label", "tag", "keyid"].map(str::to_owned));
         let own = |name: &str, preset: &Option<String>| self.options.settings.get(name).or(preset.as_ref()).cloned();
-        let headers = required.iter().flat_map(|demand: &Demand| &demand.any).filter_map(Component::header);
+        let headers = required
+            .iter()
+            .flat_map(|demand: &Demand| &demand.any)
+            .filter_map(Component::header);
         let mut reads: Vec<Field> = Vec::new();
         for name in [&message::SIGNATURE_INPUT].into_iter().chain(headers) {
             if reads.iter().all(|known| known.header() != Some(name)) {
@@ -110,13 +112,12 @@ impl Message {
     pub fn signs(&self, field: &Field) -> bool {
         match &field.place {
             Place::Json(_) | Place::Form(_) => self.covers() == Covers::Body,
-            Place::Query(name) => self.demands(|one| {
-                one.has_query() || matches!(one, Component::QueryParam(escaped) if escaped == name)
-            }),
+            Place::Query(name) => {
+                self.demands(|one| one.has_query() || matches!(one, Component::QueryParam(escaped) if escaped == name))
+            }
             // A member of a dictionary is not all of the header.
-            Place::Header(name) => self.demands(
-                |one| matches!(one, Component::Header(known, Shape::Lines | Shape::Bytes) if known == name),
-            ),
+            Place::Header(name) => self
+                .demands(|one| matches!(one, Component::Header(known, Shape::Lines | Shape::Bytes) if known == name)),
             Place::Part(_) => true,
             Place::Claim(_) => false,
         }

@@ -134,6 +134,11 @@ fn a_preface_may_come_in_pieces_and_junk_after_it_ends_the_connection() {
     assert_eq!(house.close(), 0);
 }
 
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
 /// One frame (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("a short frame");
@@ -148,6 +153,72 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
         field.extend_from_slice(text.as_bytes());
     }
     field
+}
+
+/// The preface and no settings.
+fn hello() -> Vec<u8> {
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat()
+}
+
+/// A request without a body.
+fn asking(stream: u8, path: &str) -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "h"),
+        (":path", path),
+    ];
+    let fields: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    // The ends of the stream and of its headers.
+    frame(HEADERS, 1 | 4, stream, &fields)
+}
+
+/// The next frame's kind and stream; what has to be acknowledged is.
+fn next(client: &mut Client) -> Option<(u8, u8)> {
+    let mut head = [0; 9];
+    client.0.read_exact(&mut head).ok()?;
+    let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    client.0.read_exact(&mut payload).expect("a whole frame");
+    match (head[3], head[4]) {
+        (SETTINGS, 0) => client.send(frame(SETTINGS, 1, 0, b"")),
+        (PING, 0) => client.send(frame(PING, 1, 0, &payload)),
+        (GOAWAY, _) => assert_eq!(payload[4..8], [0; 4], "no error"),
+        _ => {}
+    }
+    Some((head[3], head[8]))
+}
+
+#[test]
+fn close_to_a_bound_an_answer_ends_its_connection_after_the_streams_beside_it() {
+    let house = House::with(timeouts(), 16);
+    // Thirteen and one: an eighth of the places is left.
+    let mut held: Vec<Client> = (0..13).map(|_| house.connect()).collect();
+    house.until_census(|census| census.idle == 13);
+    let mut client = house.connect();
+    client.send([hello(), asking(1, "/hold"), asking(3, "/read")].concat());
+    let (mut answered, mut told) = (false, false);
+    while !(answered && told) {
+        match next(&mut client).expect("a stream is open") {
+            (HEADERS, 3) => answered = true,
+            (GOAWAY, 0) => told = true,
+            (kind, stream) => assert_ne!((kind, stream), (HEADERS, 1), "it is held"),
+        }
+    }
+    house.app.released.add_permits(1);
+    let rest: Vec<(u8, u8)> = std::iter::from_fn(|| next(&mut client)).collect();
+    assert!(rest.contains(&(HEADERS, 1)), "{rest:?}");
+    house.until_noted(&Note::Ended(ConnectionEnd::Closed));
+    // With room for others a connection is kept.
+    held.truncate(8);
+    until(|| house.occupancy.connections() == 8, || "they stay".into());
+    let mut client = house.connect();
+    client.send(hello());
+    for stream in [1, 3, 5] {
+        client.send(asking(stream, "/read"));
+        while next(&mut client).expect("it is kept") != (HEADERS, stream) {}
+    }
+    drop((client, held));
+    assert_eq!(house.close(), 0);
 }
 
 #[test]

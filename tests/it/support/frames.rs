@@ -1,6 +1,9 @@
 //! A client of HTTP/2 that writes frames as a test makes them up, right or wrong, and reads what comes back.
 
-use super::hpack::{Decoder, Field};
+use super::{
+    Request,
+    hpack::{Decoder, Field},
+};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -84,10 +87,36 @@ pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
 }
 
+/// The frames of a request on this stream.
+pub fn request(stream: u32, request: &Request) -> Vec<u8> {
+    let host = request.headers.iter().find(|(name, _)| name == "Host");
+    let mut fields = block(&[
+        (b":method", request.method.as_bytes()),
+        (b":scheme", b"http"),
+        (b":authority", host.map_or("", |(_, value)| value).as_bytes()),
+        (b":path", request.target.as_bytes()),
+    ]);
+    for (name, value) in request.headers.iter().filter(|(name, _)| name != "Host") {
+        fields.extend(literal(name.to_ascii_lowercase().as_bytes(), value.as_bytes()));
+    }
+    [
+        frame(HEADERS, END_HEADERS, stream, &fields),
+        frame(DATA, END_STREAM, stream, &request.body),
+    ]
+    .concat()
+}
+
+/// The four bytes of a payload from here on.
+fn word(payload: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"))
+}
+
 /// One connection.
 pub struct Frames {
     stream: TcpStream,
     decoder: Decoder,
+    /// The code of a GOAWAY that was among the frames read so far.
+    goaway: Option<u32>,
 }
 
 impl Frames {
@@ -101,6 +130,7 @@ impl Frames {
         let mut frames = Self {
             stream,
             decoder: Decoder::default(),
+            goaway: None,
         };
         frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         frames.send(&frame(SETTINGS, 0, 0, settings));
@@ -112,6 +142,7 @@ impl Frames {
         Self {
             stream: self.stream.try_clone().expect("a socket"),
             decoder: Decoder::default(),
+            goaway: None,
         }
     }
 
@@ -132,6 +163,9 @@ impl Frames {
         self.stream.read_exact(&mut head).ok()?;
         let mut payload = vec![0; usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])];
         self.stream.read_exact(&mut payload).ok()?;
+        if head[3] == GOAWAY {
+            self.goaway = Some(word(&payload, 4));
+        }
         Some(Frame {
             kind: head[3],
             flags: head[4],
@@ -145,9 +179,14 @@ impl Frames {
         self.ends_of([stream])[0].0
     }
 
+    /// Reads until the other side says that it wants no further streams: with which code, if it says so.
+    pub fn goaway(&mut self) -> Option<u32> {
+        while self.goaway.is_none() && self.next().is_some() {}
+        self.goaway
+    }
+
     /// Reads until each of these streams, or the connection, has ended: how, and the headers of the answers.
     pub fn ends_of<const N: usize>(&mut self, streams: [u32; N]) -> [(End, Vec<Field>); N] {
-        let word = |payload: &[u8], at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("a word"));
         let mut ends: [Option<(End, Vec<Field>)>; N] = std::array::from_fn(|_| None);
         let mut last = End::Closed;
         while ends.iter().any(Option::is_none) {

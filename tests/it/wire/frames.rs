@@ -1,7 +1,7 @@
 //! The rows of the attack table that exist in HTTP/2, frame by frame.
 
 use super::super::support::{
-    frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, block, frame, literal},
+    frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, block, frame, literal, request},
     signed::push,
 };
 use super::{case::Forwarded, judge::Judge, rows};
@@ -64,7 +64,7 @@ fn framed(fields: &[u8], body: &[u8], is_whole: bool) -> Vec<u8> {
 impl Table {
     /// A good event with one pseudo header replaced (an empty name: none) and these fields added.
     fn add(&mut self, row: u32, pseudo: Field<'_>, more: &[Field<'_>], fate: Fate) {
-        let request = push(self.cases.len());
+        let good = push(self.cases.len());
         let mut fields = Vec::new();
         for (name, value) in [
             (&b":method"[..], &b"POST"[..]),
@@ -74,7 +74,7 @@ impl Table {
         ] {
             fields.extend(literal(name, if name == pseudo.0 { pseudo.1 } else { value }));
         }
-        for (name, value) in request.headers.iter().filter(|(name, _)| name != "Host") {
+        for (name, value) in good.headers.iter().filter(|(name, _)| name != "Host") {
             let name = name.to_ascii_lowercase();
             if !more.iter().any(|(other, _)| *other == name.as_bytes()) {
                 fields.extend(literal(name.as_bytes(), value.as_bytes()));
@@ -94,11 +94,11 @@ impl Table {
                 })
                 .collect::<Vec<_>>()
         );
-        let frames = framed(&fields, &request.body, true);
+        let frames = framed(&fields, &good.body, true);
         let forwarded = (fate == Fate::Delivered).then(|| Forwarded {
             method: "POST",
             target: b"/github".to_vec(),
-            body: request.body,
+            body: good.body,
             absent: vec!["hookward-evil", "hookward_verified", "forwarded", "x-real-ip", "te"],
         });
         self.cases.push(Case {
@@ -301,19 +301,9 @@ fn own(t: &mut Table) {
 pub fn judge(judge: &mut Judge<'_>, case: &Case, n: usize, to: SocketAddr) -> Result<(), String> {
     let before = judge.upstream.count();
     let probe = push(3_000_000 + n);
-    let mut fields = block(&[
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":authority", b"hooks.example.com"),
-        (b":path", b"/github"),
-    ]);
-    for (name, value) in probe.headers.iter().filter(|(name, _)| name != "Host") {
-        fields.extend(literal(name.to_ascii_lowercase().as_bytes(), value.as_bytes()));
-    }
     let mut client = Frames::open(to, b"");
     client.send(&case.frames);
-    client.send(&frame(HEADERS, END_HEADERS, 3, &fields));
-    client.send(&frame(DATA, END_STREAM, 3, &probe.body));
+    client.send(&request(3, &probe));
     let [first, second] = client.ends_of([1, 3]);
     let outcome = |fields: &[(String, String)]| {
         let found = fields.iter().find(|(name, _)| name == "hookward-outcome");
