@@ -1,6 +1,6 @@
 //! Who the client is: walks `X-Forwarded-For` or `Forwarded` from the right over the hops that are trusted.
 
-use super::Peer;
+use super::{Peer, gate::is_token_byte};
 use crate::event::Client;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -150,8 +150,8 @@ fn forwarded_for(element: &str) -> Option<&str> {
             continue;
         }
         let (name, value) = pair.split_once('=')?;
-        let value = unquoted(value.trim())?;
-        if name.trim().eq_ignore_ascii_case("for") && node.replace(value).is_some() {
+        let (name, value) = (name.trim(), unquoted(value.trim())?);
+        if !name.bytes().all(is_token_byte) || (name.eq_ignore_ascii_case("for") && node.replace(value).is_some()) {
             return None;
         }
     }
@@ -160,7 +160,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
 
 fn unquoted(value: &str) -> Option<&str> {
     let Some(rest) = value.strip_prefix('"') else {
-        return (!value.contains('"')).then_some(value);
+        return (!value.contains(['"', ','])).then_some(value);
     };
     let inside = rest.strip_suffix('"')?;
     let mut escaped = false;

@@ -186,7 +186,7 @@ fn transfer_encoding(version: Version, value: &[u8]) -> Result<(), GateRefusal> 
 }
 
 /// `tchar` of RFC 9110.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -212,6 +212,9 @@ fn what_a_client_sends_cannot_swallow_what_a_trusted_hop_appends() {
         "for=192.0.2.7;x=\"a\"b\"",
         "for=192.0.2.7;\"",
         "for=192.0.2.7;x=\"a\\\"",
+        // Nor does an odd one among them take what stands before it.
+        "for=6.6.6.6;x, for=192.0.2.7;a, b\";c=d",
+        "for=6.6.6.6;x=y, for=192.0.2.7;host=a\"",
     ] {
         let found = resolve(&resolver("forwarded", &["10.0.0.0/8"]), "10.0.0.1", &[value]);
         assert_eq!(found.ip.to_string(), "10.0.0.1", "{value}");

@@ -64,7 +64,7 @@ fn usable(loaded: &Loaded, data: &[u8], written: bool) {
 fn placed(finding: &Finding, data: &[u8]) {
     assert!(!finding.message.is_empty());
     let (Some(line), Some(column)) = (finding.line, finding.column) else {
-        let whole = ["is not UTF-8", "there are more than", "cannot be read"];
+        let whole = ["is empty", "is not UTF-8", "there are more than", "cannot be read"];
         assert!(
             whole.iter().any(|words| finding.message.contains(words)),
             "{} has no place",

@@ -47,8 +47,8 @@ fn raw_target(data: &[u8]) -> &str {
     let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let target = std::str::from_utf8(target).expect("what passed is ASCII");
-    target.split('#').next().unwrap_or_default()
+    let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
+    std::str::from_utf8(target).expect("what passed is ASCII")
 }
 
 fn accepted(head: &Parts, host: &str) {
