@@ -11,6 +11,8 @@ mod door;
 mod facts;
 mod line;
 mod path;
+mod pipe;
+mod resp;
 mod scan;
 mod script;
 mod sentinel;
@@ -27,6 +29,7 @@ pub use target::{Access, Login, Place, Server, Target, TargetError};
 use door::Door;
 use futures_util::poll;
 use path::{Path, Way};
+use pipe::is_broken;
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 /// Why a call has no result.
@@ -165,14 +168,14 @@ impl Store {
                 if gated && way.is_out() {
                     return Err(Failure::Open);
                 }
-                let mut line = way.line().await.map_err(Failure::Unreachable)?;
+                let line = way.line().await.map_err(Failure::Unreachable)?;
                 let broken = sent.replace(line.clone());
-                let error = match script.send(&mut line, key, args, asking).await {
+                let error = match script.send(&line, key, args, asking).await {
                     Ok(value) => return Ok(value),
                     Err(error) => error,
                 };
                 asking = false;
-                if error.is_io_error() || error.is_unrecoverable_error() {
+                if is_broken(&error) {
                     line.hang_up();
                     self.path.look_again();
                     tries -= 1;
@@ -232,13 +235,13 @@ impl Store {
 
     /// Runs a script on a connection that was given up, behind all that was sent on it; for what must come after it.
     pub async fn run_behind(
-        mut line: Line,
+        line: Line,
         script: &Script,
         key: &[u8],
         args: &[Arg<'_>],
         patience: Duration,
     ) -> Result<Value, Failure> {
-        let answer = within(patience, script.send(&mut line, key, args, false)).await;
+        let answer = within(patience, script.send(&line, key, args, false)).await;
         match answer {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(Failure::Unknown {

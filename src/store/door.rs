@@ -2,11 +2,12 @@
 //! while the process runs.
 
 use super::{
+    pipe::{Pipe, is_broken},
     target::{Access, Login, Place, Server, Target, TargetError},
     within,
 };
 use arc_swap::ArcSwap;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, aio::MultiplexedConnection, cmd};
+use redis::{Cmd, ErrorKind, RedisError, cmd};
 use rustls::ClientConfig;
 use std::{
     path::PathBuf,
@@ -62,18 +63,27 @@ struct Ring {
 struct Keys {
     /// Counts the replacements.
     age: u64,
-    records: RedisConnectionInfo,
-    sentinel: RedisConnectionInfo,
+    records: Login,
+    sentinel: Login,
     tls: Option<(crate::tls::ClientTls, Arc<ClientConfig>)>,
 }
 
 /// An open connection and what keeps it going.
 pub(super) struct Opened {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) driver: AbortHandle,
+    pub(super) pipe: Pipe,
+    pub(super) driver: Leash,
     pub(super) number: u64,
     /// The age of the keys it was opened with.
     pub(super) age: u64,
+}
+
+/// Keeps a connection's driver going. Without it a server that hangs would keep the socket open for ever.
+pub(super) struct Leash(AbortHandle);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Why a connection was not opened.
@@ -98,11 +108,11 @@ impl Door {
         }
         Ok(Self {
             ring: ArcSwap::from_pointee(Ring {
-                keys: Arc::new(Keys::new(&target.access, target.database, 0)?),
+                keys: Arc::new(Keys::new(&target.access, 0)?),
                 replaced: None,
             }),
             database: target.database,
-            in_flight: target.in_flight.max(1),
+            in_flight: target.in_flight,
             numbers: AtomicU64::new(0),
         })
     }
@@ -110,7 +120,7 @@ impl Door {
     /// New connections are opened with these; with the ones before them only while these do not fit.
     pub(super) fn replace(&self, access: &Access) -> Result<(), TargetError> {
         let replaced = Arc::clone(&self.ring.load().keys);
-        let keys = Keys::new(access, self.database, replaced.age + 1)?;
+        let keys = Keys::new(access, replaced.age + 1)?;
         self.ring.store(Arc::new(Ring {
             keys: Arc::new(keys),
             replaced: Some(replaced),
@@ -152,48 +162,35 @@ impl Door {
 
     async fn open_with(&self, keys: &Keys, to: &Endpoint, role: Role, tasks: &TaskTracker) -> Result<Opened, Refusal> {
         let stream = keys.stream(to).await?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(self.in_flight)
-            .set_concurrency_limit(self.in_flight);
-        let login = match role {
-            Role::Records => &keys.records,
-            Role::Sentinel => &keys.sentinel,
-        };
-        let opened = MultiplexedConnection::new_with_config(login, stream, config).await;
-        let refused = |error: redis::RedisError| Refusal {
-            reason: super::in_redis_words(&error),
-            at_door: true,
-        };
-        let (connection, driver) = opened.map_err(refused)?;
-        let mut opened = Opened {
-            connection,
-            driver: tasks.spawn(driver).abort_handle(),
+        let (pipe, driver) = Pipe::new(stream, self.in_flight);
+        let opened = Opened {
+            pipe,
+            driver: Leash(tasks.spawn(driver.run()).abort_handle()),
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             age: keys.age,
         };
-        if keys.tls.is_some() {
-            // In TLS 1.3 a server refuses our certificate only after our end of the handshake: with its first word.
-            match cmd("PING").query_async::<()>(&mut opened.connection).await {
-                Err(error) if error.is_io_error() || error.is_unrecoverable_error() => return Err(refused(error)),
-                // Whatever it says, it speaks with us.
-                _ => {}
-            }
-        }
+        let (login, database) = match role {
+            Role::Records => (&keys.records, self.database),
+            Role::Sentinel => (&keys.sentinel, 0),
+        };
+        let entered = enter(&opened.pipe, login, database, keys.tls.is_some()).await;
+        entered.map_err(|error| Refusal {
+            reason: super::in_redis_words(&error),
+            at_door: true,
+        })?;
         Ok(opened)
     }
 }
 
 impl Keys {
-    fn new(access: &Access, database: i64, age: u64) -> Result<Self, TargetError> {
+    fn new(access: &Access, age: u64) -> Result<Self, TargetError> {
         let tls = match &access.tls {
             None => None,
             Some(tls) => Some((tls.clone(), tls.config(&[])?)),
         };
         Ok(Self {
             age,
-            records: login(&access.login)?.set_db(database),
+            records: login(&access.login)?,
             sentinel: login(&access.sentinel)?,
             tls,
         })
@@ -226,13 +223,44 @@ impl Keys {
     }
 }
 
-fn login(login: &Login) -> Result<RedisConnectionInfo, TargetError> {
-    let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(username) = &login.username {
-        info = info.set_username(username);
+/// Redis takes text only.
+fn login(login: &Login) -> Result<Login, TargetError> {
+    match &login.password {
+        Some(password) if std::str::from_utf8(password.expose()).is_err() => Err(TargetError::Password),
+        _ => Ok(login.clone()),
     }
-    if let Some(password) = &login.password {
-        info = info.set_password(std::str::from_utf8(password.expose()).map_err(|_| TargetError::Password)?);
-    }
-    Ok(info)
+}
+
+/// The first words on a connection, in one go.
+async fn enter(pipe: &Pipe, login: &Login, database: i64, tls: bool) -> Result<(), RedisError> {
+    let auth = login.password.as_ref().map(|password| {
+        let mut auth = cmd("AUTH");
+        if let Some(username) = &login.username {
+            auth.arg(username);
+        }
+        auth.arg(password.expose());
+        auth
+    });
+    let select = (database != 0).then(|| {
+        let mut select = cmd("SELECT");
+        select.arg(database);
+        select
+    });
+    // In TLS 1.3 a server refuses our certificate only after our end of the handshake: with its first word.
+    let ping = (tls && auth.is_none() && select.is_none()).then(|| cmd("PING"));
+    let say = async |command: Option<Cmd>| match command {
+        Some(command) => pipe.ask(&command).await.map(drop),
+        None => Ok(()),
+    };
+    let (auth, select, ping) = tokio::join!(say(auth), say(select), say(ping));
+    auth.map_err(|error| match error.detail() {
+        Some(detail) if !is_broken(&error) => {
+            let refused = "Password authentication failed";
+            (ErrorKind::AuthenticationFailed, refused, detail.to_owned()).into()
+        }
+        _ => error,
+    })?;
+    select?;
+    // Whatever it says to a PING, it speaks with us.
+    ping.or_else(|error| if is_broken(&error) { Err(error) } else { Ok(()) })
 }

@@ -121,10 +121,10 @@ async fn of_cluster(cluster: &Cluster, clock: &dyn Clock) -> Result<Facts, Strin
     let mut state = None;
     for node in &masters {
         let info = patiently(async {
-            let mut line = Way::Node(Arc::clone(node)).line().await?;
+            let line = Way::Node(Arc::clone(node)).line().await?;
             let mut question = cmd("CLUSTER");
             question.arg("INFO");
-            call::<String>(&mut line, &question).await
+            call::<String>(&line, &question).await
         });
         if let Ok(info) = info.await {
             let said = info.lines().find_map(|line| line.strip_prefix("cluster_state:"));
@@ -139,35 +139,36 @@ async fn of_cluster(cluster: &Cluster, clock: &dyn Clock) -> Result<Facts, Strin
 }
 
 async fn of_one(lines: &Arc<Lines>, clock: &dyn Clock) -> Result<Facts, String> {
-    let mut line = lines.line().await?;
+    let line = lines.line().await?;
     let asked = clock.monotonic();
-    call::<String>(&mut line, &cmd("PING")).await?;
+    call::<String>(&line, &cmd("PING")).await?;
     let mut facts = Facts {
         round_trip: clock.monotonic().since(asked),
         ..Facts::default()
     };
-    if let Ok((seconds, micros)) = call::<(i64, i64)>(&mut line, &cmd("TIME")).await {
+    if let Ok((seconds, micros)) = call::<(i64, i64)>(&line, &cmd("TIME")).await {
         let theirs = Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000));
         facts.ahead_millis = Some(theirs.millis_since(clock.wall()));
     }
-    if let Ok(info) = call::<String>(&mut line, &cmd("INFO")).await {
+    if let Ok(info) = call::<String>(&line, &cmd("INFO")).await {
         facts.read(&info);
     }
-    facts.snapshots = config(&mut line, "save").await.map(|points| !points.is_empty());
-    let least = config(&mut line, "min-replicas-to-write").await;
+    facts.snapshots = config(&line, "save").await.map(|points| !points.is_empty());
+    let least = config(&line, "min-replicas-to-write").await;
     facts.min_replicas = least.and_then(|least| least.parse().ok());
     Ok(facts)
 }
 
 /// `None` where `CONFIG` may not be used, as in most managed Redis.
-async fn config(line: &mut Line, key: &str) -> Option<String> {
+async fn config(line: &Line, key: &str) -> Option<String> {
     let mut get = cmd("CONFIG");
     get.arg("GET").arg(key);
     call::<HashMap<String, String>>(line, &get).await.ok()?.remove(key)
 }
 
-async fn call<T: FromRedisValue>(line: &mut Line, command: &Cmd) -> Result<T, String> {
-    let answer = command.query_async(&mut line.connection).await;
+async fn call<T: FromRedisValue>(line: &Line, command: &Cmd) -> Result<T, String> {
+    let answer = line.pipe.ask(command).await;
+    let answer = answer.and_then(|answer| Ok(T::from_redis_value(answer)?));
     answer.map_err(|error| in_redis_words(&error))
 }
 

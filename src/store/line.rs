@@ -1,13 +1,13 @@
 //! A worker's connection to one server: made when it is needed, given up when it fails, made again by the next call.
 //!
-//! The client's own managed connection awaits its reconnects outside any deadline and never reconnects after a timeout;
-//! a plain one with this supervision does what an outage needs.
+//! A client's managed connection awaits its reconnects outside any deadline and never reconnects after a timeout; a plain
+//! one with this supervision does what an outage needs.
 
 use super::{
-    door::{Door, Endpoint, Opened, Role},
+    door::{Door, Endpoint, Leash, Opened, Role},
+    pipe::Pipe,
     sentinel::Sentinels,
 };
-use redis::aio::MultiplexedConnection;
 use std::{
     fmt,
     sync::{
@@ -16,7 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::AbortHandle, time::sleep};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::task::TaskTracker;
 
 /// New credentials that the server does not take yet are tried again this often; until then the old connection serves.
@@ -28,23 +28,16 @@ const WATCH: Duration = Duration::from_millis(500);
 /// A connection to one server that something was sent on. Its clones keep it open.
 #[derive(Clone)]
 pub struct Line {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) pipe: Pipe,
     wire: Arc<Wire>,
 }
 
 struct Wire {
     number: u64,
     age: u64,
-    driver: AbortHandle,
+    _driver: Leash,
     /// Calls under way may still end; no other call begins on it.
     given_up: AtomicBool,
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // Without it a server that hangs would keep the socket open for ever.
-        self.driver.abort();
-    }
 }
 
 impl fmt::Debug for Line {
@@ -56,11 +49,11 @@ impl fmt::Debug for Line {
 impl Line {
     fn new(opened: Opened) -> Self {
         Self {
-            connection: opened.connection,
+            pipe: opened.pipe,
             wire: Arc::new(Wire {
                 number: opened.number,
                 age: opened.age,
-                driver: opened.driver,
+                _driver: opened.driver,
                 given_up: AtomicBool::new(false),
             }),
         }
@@ -72,7 +65,7 @@ impl Line {
     }
 
     fn is_usable(&self) -> bool {
-        !self.wire.given_up.load(Ordering::Acquire) && !self.wire.driver.is_finished()
+        !self.wire.given_up.load(Ordering::Acquire) && !self.pipe.is_over()
     }
 }
 

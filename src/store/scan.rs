@@ -1,7 +1,7 @@
 //! A walk over the names of all keys that begin alike, in pages; for an operator's wish, never on the hot path.
 
 use super::{Failure, Store, in_redis_words, path::Way, within};
-use redis::{FromRedisValue, Value, cmd};
+use redis::{FromRedisValue, cmd};
 use std::time::Duration;
 
 /// Keys that Redis looks at for one page: some 0.2 ms of its time.
@@ -54,9 +54,8 @@ impl Scan {
                 none => none.insert(self.store.path.everywhere().await.map_err(Failure::Unreachable)?),
             };
             let Some(way) = left.last() else { return Ok(None) };
-            let mut line = way.line().await.map_err(Failure::Unreachable)?;
-            let answer = line.connection.send_packed_command(&command).await;
-            let answer = answer.and_then(Value::extract_error);
+            let line = way.line().await.map_err(Failure::Unreachable)?;
+            let answer = line.pipe.ask(&command).await;
             let page = answer.and_then(|answer| Ok(<(u64, Vec<Vec<u8>>)>::from_redis_value(answer)?));
             page.map(Some).map_err(|error| Failure::Refused(in_redis_words(&error)))
         };

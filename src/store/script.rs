@@ -1,8 +1,8 @@
 //! A Lua script and how it is called: by its digest, with its whole text where the server does not know it.
 
-use super::Line;
+use super::{Line, resp};
 use data_encoding::HEXLOWER;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use sha1::{Digest, Sha1};
 
 /// A script over one key. Two plain commands (`EVALSHA`, then `EVAL`), because a `SCRIPT LOAD` in between would be lost
@@ -33,42 +33,46 @@ impl Script {
     /// `asking`: the node serves this key only to those who say that they were sent (`ASK` of a Cluster).
     pub(super) async fn send(
         &self,
-        line: &mut Line,
+        line: &Line,
         key: &[u8],
         args: &[Arg<'_>],
         asking: bool,
     ) -> Result<Value, RedisError> {
-        let known = command("EVALSHA", &self.sha, key, args);
-        match answer(line, known, asking).await {
+        match answer(line, ["EVALSHA", &self.sha], key, args, asking).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                answer(line, command("EVAL", self.text, key, args), asking).await
+                answer(line, ["EVAL", self.text], key, args, asking).await
             }
             result => result,
         }
     }
 }
 
-async fn answer(line: &mut Line, command: Cmd, asking: bool) -> Result<Value, RedisError> {
-    let connection = &mut line.connection;
-    if !asking {
-        let answer = connection.send_packed_command(&command).await;
-        return answer.and_then(Value::extract_error);
-    }
-    // In one piece, so that no other call's command comes between.
-    let mut both = Pipeline::with_capacity(2);
-    both.cmd("ASKING").add_command(command);
-    let answers = connection.send_packed_commands(&both, 1, 1).await?;
-    answers.into_iter().next_back().unwrap_or(Value::Nil).extract_error()
-}
-
-fn command(verb: &str, script: &str, key: &[u8], args: &[Arg<'_>]) -> Cmd {
-    let mut command = Cmd::new();
-    command.arg(verb).arg(script).arg(1).arg(key);
-    for arg in args {
-        match arg {
-            Arg::Bytes(bytes) => command.arg(*bytes),
-            Arg::Number(number) => command.arg(*number),
-        };
-    }
-    command
+async fn answer(
+    line: &Line,
+    script: [&str; 2],
+    key: &[u8],
+    args: &[Arg<'_>],
+    asking: bool,
+) -> Result<Value, RedisError> {
+    let encode = |out: &mut Vec<u8>| {
+        // In one piece, so that no other call's command comes between.
+        if asking {
+            resp::words(1, out);
+            resp::word(b"ASKING", out);
+        }
+        resp::words(4 + args.len(), out);
+        for word in script {
+            resp::word(word.as_bytes(), out);
+        }
+        resp::number(1, out);
+        resp::word(key, out);
+        for arg in args {
+            match arg {
+                Arg::Bytes(bytes) => resp::word(bytes, out),
+                Arg::Number(number) => resp::number(*number, out),
+            }
+        }
+    };
+    let answer = line.pipe.call(u8::from(asking), encode).await;
+    answer.and_then(Value::extract_error)
 }

@@ -3,11 +3,12 @@
 use super::{
     door::{Door, Endpoint, Opened, Role},
     line::{Goal, Lines},
+    pipe::is_broken,
     target::Server,
     within,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use redis::{Value, cmd};
+use redis::{FromRedisValue, Value, cmd};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -107,8 +108,8 @@ impl Sentinels {
         loop {
             let endpoint = Endpoint::Server(master.clone());
             let opening = async {
-                let mut opened = door.open(&endpoint, Role::Records, tasks, strict).await?;
-                is_master(&mut opened).await.map(|()| opened)
+                let opened = door.open(&endpoint, Role::Records, tasks, strict).await?;
+                is_master(&opened).await.map(|()| opened)
             };
             tokio::select! {
                 opened = opening => {
@@ -132,19 +133,18 @@ impl Sentinels {
     }
 
     async fn ask(&self, lines: &Arc<Lines>) -> Result<Server, String> {
-        let mut line = lines.line().await?;
+        let line = lines.line().await?;
         let mut question = cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(self.master.as_str());
-        let answer = within(
-            VOTE,
-            question.query_async::<Option<(String, u16)>>(&mut line.connection),
-        )
-        .await;
-        match answer {
+        let asking = async {
+            let answer = line.pipe.ask(&question).await?;
+            Ok(<Option<(String, u16)>>::from_redis_value(answer)?)
+        };
+        match within(VOTE, asking).await {
             Some(Ok(Some((host, port)))) => Ok(Server::new(host, port)),
             Some(Ok(None)) => Err(format!("it knows no master `{}`", self.master)),
             Some(Err(error)) => {
-                if error.is_io_error() || error.is_unrecoverable_error() {
+                if is_broken(&error) {
                     line.hang_up();
                 }
                 Err(super::in_redis_words(&error))
@@ -169,8 +169,8 @@ fn winner(votes: HashMap<Server, usize>) -> Result<Option<Server>, String> {
     }
 }
 
-async fn is_master(opened: &mut Opened) -> Result<(), String> {
-    let role: Value = match cmd("ROLE").query_async(&mut opened.connection).await {
+async fn is_master(opened: &Opened) -> Result<(), String> {
+    let role = match opened.pipe.ask(&cmd("ROLE")).await {
         Ok(role) => role,
         // A user that may not ask is told by `READONLY`.
         Err(error) if error.code() == Some("NOPERM") => return Ok(()),

@@ -4,8 +4,9 @@ use super::{
     PROBE, TELL, locked,
     slots::{Range, ranges},
 };
-use crate::store::{Breaker, in_redis_words, line::Lines, target::Server, within};
-use redis::{Pipeline, Value};
+use crate::store::{Breaker, in_redis_words, line::Lines, pipe::is_broken, target::Server, within};
+use futures_util::future;
+use redis::{Value, cmd};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -36,14 +37,18 @@ impl Healths {
 
 /// What a node says: the epoch of its view, and the view.
 pub(super) async fn ask(node: &Node) -> Result<(u64, Vec<Range>), String> {
-    let mut line = node.lines.line().await?;
-    let mut question = Pipeline::with_capacity(2);
-    question.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
-    let answer = within(TELL, line.connection.send_packed_commands(&question, 0, 2)).await;
-    let answer = match answer {
+    let line = node.lines.line().await?;
+    let question = |what| {
+        let mut question = cmd("CLUSTER");
+        question.arg(what);
+        question
+    };
+    let (info, slots) = (question("INFO"), question("SLOTS"));
+    let asking = future::try_join(line.pipe.ask(&info), line.pipe.ask(&slots));
+    let (info, map) = match within(TELL, asking).await {
         Some(Ok(answer)) => answer,
         Some(Err(error)) => {
-            if error.is_io_error() || error.is_unrecoverable_error() {
+            if is_broken(&error) {
                 line.hang_up();
             }
             return Err(in_redis_words(&error));
@@ -53,14 +58,8 @@ pub(super) async fn ask(node: &Node) -> Result<(u64, Vec<Range>), String> {
             return Err(format!("nothing within {TELL:?}"));
         }
     };
-    if let Some(Value::ServerError(error)) = answer.iter().find(|value| matches!(value, Value::ServerError(_))) {
-        return Err(error.to_string());
-    }
-    let [info, map] = answer.as_slice() else {
-        return Err("it does not answer as Redis does".to_owned());
-    };
-    let ranges = ranges(map, &node.server).ok_or("its map of slots cannot be read")?;
-    Ok((epoch(info), ranges))
+    let ranges = ranges(&map, &node.server).ok_or("its map of slots cannot be read")?;
+    Ok((epoch(&info), ranges))
 }
 
 /// `cluster_current_epoch`; 0 where there is none.
@@ -78,15 +77,11 @@ fn epoch(info: &Value) -> u64 {
 /// Does the node do what a claim needs of it?
 pub(super) async fn takes_writes(node: &Node, key: &str) -> bool {
     let probing = async {
-        let mut line = node.lines.line().await.ok()?;
-        let mut probe = Pipeline::with_capacity(2);
-        probe.cmd("SET").arg(key).arg("P").cmd("DEL").arg(key);
-        let answers = line.connection.send_packed_commands(&probe, 0, 2).await.ok();
-        let works = answers.is_some_and(|answers| {
-            answers
-                .iter()
-                .all(|answer| matches!(answer, Value::Okay | Value::Int(_)))
-        });
+        let line = node.lines.line().await.ok()?;
+        let (mut set, mut del) = (cmd("SET"), cmd("DEL"));
+        set.arg(key).arg("P");
+        del.arg(key);
+        let works = future::try_join(line.pipe.ask(&set), line.pipe.ask(&del)).await.is_ok();
         if !works {
             line.hang_up();
         }

@@ -257,8 +257,8 @@ fn killed_between_success_and_settlement_there_is_one_duplicate_that_says_so() {
     app.wait_for(1);
     pair.proxy.deaf.store(true, SeqCst);
     open.send_replace(true);
-    // Only a settlement names a destination.
-    wait_until("it wants to settle", || pair.proxy.holds(b"upstream"));
+    // Only a settlement holds a delivered record.
+    wait_until("it wants to settle", || pair.proxy.holds(b"\r\nD 1"));
     pair.first.kill();
     assert!(sender.answer().is_none());
     assert_eq!(pair.state().as_deref(), Some("P"));
