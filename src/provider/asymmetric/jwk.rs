@@ -176,4 +176,27 @@ mod tests {
         assert!(read(Algorithm::JwtRs256, key("RS256").as_bytes()).is_ok());
         assert!(read(Algorithm::JwtRs256, key("RSA-OAEP").as_bytes()).is_err());
     }
+
+    /// X.690, sections 8.1.3 and 8.3.
+    #[test]
+    fn der_is_distinguished() {
+        for (number, der) in [
+            (&[0x00][..], &[0x02, 1, 0x00][..]),
+            (&[], &[0x02, 1, 0x00]),
+            (&[0x7f], &[0x02, 1, 0x7f]),
+            (&[0x80], &[0x02, 2, 0x00, 0x80]),
+            (&[0x00, 0x00, 0x01, 0x00], &[0x02, 2, 0x01, 0x00]),
+        ] {
+            assert_eq!(integer(number), der, "{number:?}");
+        }
+        for (length, head) in [
+            (0, &[0x30, 0][..]),
+            (0x7f, &[0x30, 0x7f]),
+            (0x80, &[0x30, 0x81, 0x80]),
+            (0x12c, &[0x30, 0x82, 0x01, 0x2c]),
+        ] {
+            let der = sequence(&vec![7; length]);
+            assert_eq!((&der[..head.len()], der.len() - head.len()), (head, length));
+        }
+    }
 }
