@@ -1,6 +1,6 @@
 //! The compilation of a plan, field by field.
 
-use super::{BodyHash, Plan, Role, known};
+use super::{BodyHash, Plan, Role, Time, known};
 use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
@@ -44,22 +44,8 @@ impl<'a> Draft<'a> {
         let preset = self.preset;
         let signature = self.signature();
         let templates = self.templates();
-        let streams_at = match &templates[..] {
-            [one]
-                if !preset.algorithm.is_asymmetric()
-                    && !preset.algorithm.is_jwt()
-                    && !preset.algorithm.is_plain_digest() =>
-            {
-                one.streams_at()
-            }
-            _ => None,
-        };
         let time = self.time();
-        // A time from the body is known too late to hash the body behind it.
-        let streams_at = streams_at.filter(|_| {
-            time.as_ref().is_none_or(|time| time.field.in_head())
-                || !templates[0].has(|piece| matches!(piece, Piece::Timestamp))
-        });
+        let streams_at = streams_at(preset.algorithm, &templates, time.as_ref());
         let body_hash = preset.body_hash.as_ref().and_then(|rule| {
             let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
             Some(BodyHash {
@@ -88,7 +74,6 @@ impl<'a> Draft<'a> {
             .unwrap_or_default();
         let repeatable = self.repeatable();
         let challenges = self.challenges();
-        let confirms = self.confirms(&challenges);
         let signs_url = templates.iter().any(Template::has_url)
             || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
         let signs_query = message.as_ref().is_some_and(|message| message.signs_query())
@@ -135,8 +120,8 @@ impl<'a> Draft<'a> {
             action,
             tenant,
             repeatable,
+            confirms: self.confirms(&challenges),
             challenges,
-            confirms,
             signs_url,
             needs_url,
             signs_query,
@@ -258,4 +243,13 @@ impl<'a> Draft<'a> {
         }
         methods
     }
+}
+
+/// Where the body stands in the only template, if it can be hashed as it arrives.
+fn streams_at(algorithm: Algorithm, templates: &[Template], time: Option<&Time>) -> Option<usize> {
+    let [one] = templates else { return None };
+    // A time from the body is known too late to hash the body behind it.
+    let late = time.is_some_and(|time| !time.field.in_head()) && one.has(|piece| matches!(piece, Piece::Timestamp));
+    let streamed = !algorithm.is_asymmetric() && !algorithm.is_jwt() && !algorithm.is_plain_digest() && !late;
+    one.streams_at().filter(|_| streamed)
 }

@@ -149,6 +149,14 @@ impl Draft<'_> {
         if !self.preset.algorithm.is_asymmetric() {
             self.problem(at, "a shared secret stands at no URL", None);
         }
+        if self.preset.message_signature.is_some() {
+            self.problem(
+                at,
+                "the keys of HTTP message signatures are pinned",
+                Some("name them in `secrets`"),
+            );
+            return None;
+        }
         match (&rule.url, &rule.from) {
             (Some(url), None) => {
                 let known = self.problems.len();

@@ -19,7 +19,10 @@ fn every_embedded_preset_compiles_with_its_settings() {
             settings: settings
                 .into_iter()
                 .filter(|setting| !matches!(setting.as_str(), "header" | "query"))
-                .map(|setting| (setting, "x".to_owned()))
+                .map(|setting| {
+                    let value = if setting == "confirm_subscription" { "true" } else { "x" };
+                    (setting, value.to_owned())
+                })
                 .collect(),
             ..Options::default()
         };
@@ -34,6 +37,21 @@ fn wrong_presets_are_refused_where_they_are_wrong() {
     let sig = "signature: {from: header:X-Sig}\n";
     for (yaml, at, words) in [
         ("{}", "/verify/signature", "where the signature stands"),
+        (
+            "algorithm: ed25519\nkey: spki\nmessage_signature: {components: ['@method']}\nkey_url: {url: 'https://a.example/k'}",
+            "/verify/key_url",
+            "are pinned",
+        ),
+        (
+            "algorithm: jwt-rs256\nkey: jwk\nsignature: {from: 'header:A'}\nkey_url: {from: 'header:B', hosts: [a.example]}",
+            "/verify/key_url/from",
+            "which is no JWT",
+        ),
+        (
+            "signature: {from: 'header:A'}\nchallenge: [{auth: none, method: GET, when: {'query:a': '*'}, reply: {}, confirm: {from: 'query:a', hosts: [a.example], path: /}}]",
+            "/verify/challenge/0",
+            "never visited",
+        ),
         (
             "signature: {from: X-Sig}",
             "/verify/signature/from",
