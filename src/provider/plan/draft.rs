@@ -1,6 +1,6 @@
 //! The compilation of a plan, field by field.
 
-use super::{BodyHash, Plan, Role, known};
+use super::{BodyHash, Plan, Role, Time, known};
 use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
@@ -44,22 +44,8 @@ impl<'a> Draft<'a> {
         let preset = self.preset;
         let signature = self.signature();
         let templates = self.templates();
-        let streams_at = match &templates[..] {
-            [one]
-                if !preset.algorithm.is_asymmetric()
-                    && !preset.algorithm.is_jwt()
-                    && !preset.algorithm.is_plain_digest() =>
-            {
-                one.streams_at()
-            }
-            _ => None,
-        };
         let time = self.time();
-        // A time from the body is known too late to hash the body behind it.
-        let streams_at = streams_at.filter(|_| {
-            time.as_ref().is_none_or(|time| time.field.in_head())
-                || !templates[0].has(|piece| matches!(piece, Piece::Timestamp))
-        });
+        let streams_at = streams_at(preset.algorithm, &templates, time.as_ref());
         let body_hash = preset.body_hash.as_ref().and_then(|rule| {
             let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
             Some(BodyHash {
@@ -81,6 +67,10 @@ impl<'a> Draft<'a> {
         self.message.clone_from(&message);
         let id = self.ids(&templates, covers, covers_body);
         let (event, action) = self.events(&templates, covers);
+        let event_signed = !event.is_empty()
+            && event
+                .iter()
+                .all(|field| self.is_signed(field, &templates, covers, covers_body));
         let tenant = preset
             .tenant
             .as_ref()
@@ -91,15 +81,12 @@ impl<'a> Draft<'a> {
         let confirms = self.confirms(&challenges);
         let signs_url = templates.iter().any(Template::has_url)
             || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
+        let sign = |is: fn(&Piece) -> bool| templates.iter().any(|one| one.has(is));
         let signs_query = message.as_ref().is_some_and(|message| message.signs_query())
-            || templates
-                .iter()
-                .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped)));
+            || sign(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped));
         let needs_url = signs_url || message.as_ref().is_some_and(|message| message.needs_url());
         let base = self.base(needs_url);
-        let signs_form = templates
-            .iter()
-            .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm)));
+        let signs_form = sign(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm));
         let leeway = match &time {
             Some(time) => time.window,
             None => facts::window(None, self.options),
@@ -116,9 +103,7 @@ impl<'a> Draft<'a> {
                 None => known::signed_fields(&templates, time.as_ref()),
             },
             signs_method: message.as_ref().is_some_and(|message| message.signs_method())
-                || templates
-                    .iter()
-                    .any(|template| template.has(|piece| matches!(piece, Piece::Method))),
+                || sign(|piece| matches!(piece, Piece::Method)),
             digests_body: !preset.algorithm.is_bare()
                 && !id.iter().any(|id| matches!(id.role, Role::Key | Role::KeyUnless(_))),
             methods: self.methods(),
@@ -132,6 +117,7 @@ impl<'a> Draft<'a> {
             key_url,
             id,
             event,
+            event_signed,
             action,
             tenant,
             repeatable,
@@ -258,4 +244,18 @@ impl<'a> Draft<'a> {
         }
         methods
     }
+}
+
+/// Where the body stands in the only template, if it can be hashed as it arrives.
+fn streams_at(algorithm: Algorithm, templates: &[Template], time: Option<&Time>) -> Option<usize> {
+    let [template] = templates else {
+        return None;
+    };
+    if algorithm.is_asymmetric() || algorithm.is_jwt() || algorithm.is_plain_digest() {
+        return None;
+    }
+    // A time from the body is known too late to hash the body behind it.
+    let in_time =
+        time.is_none_or(|time| time.field.in_head()) || !template.has(|piece| matches!(piece, Piece::Timestamp));
+    template.streams_at().filter(|_| in_time)
 }
