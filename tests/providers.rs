@@ -153,3 +153,112 @@ fn every_preset_has_a_row_of_eleven_cells() {
         assert!(!row.contains("|  |  |  |"), "{row}");
     }
 }
+
+/// Facts whose names `unverified` may hold.
+const FACTS: [&str; 14] = [
+    "docs",
+    "setup",
+    "signature",
+    "id",
+    "event",
+    "max_body",
+    "tolerance",
+    "timestamp.tolerance",
+    "retries",
+    "retries.keep",
+    "retries.deadline",
+    "retries.resigns",
+    "retries.automatic",
+    "covers",
+];
+
+/// Whoever looks a provider up learns everything, or that nobody knows it.
+#[test]
+fn every_preset_says_what_is_known_and_what_is_not() {
+    let mut wrong = Vec::new();
+    for one in provider::listings() {
+        let preset = provider::preset(&one.name).expect("it is listed");
+        let name = one.name.as_str();
+        // They are of no provider.
+        let own = ["none", "token"].contains(&name);
+        let doubted = |fact: &str| {
+            let group = fact.split('.').next().unwrap_or(fact);
+            one.unverified.iter().any(|known| known == fact || known == group)
+        };
+        let mut must = |holds: bool, what: &str| {
+            if !holds {
+                wrong.push(format!("{name}: {what}"));
+            }
+        };
+        must(one.setup.len() >= 40, "its setup is no instruction");
+        let says = ["secret", "key", "token", "password", "certificate", "passcode"];
+        must(
+            name == "none" || says.iter().any(|word| one.setup.to_lowercase().contains(word)),
+            "its setup does not say what the secret is",
+        );
+        must(own || one.docs.starts_with("https://"), "no page of its documentation");
+        must(!one.proof.is_empty(), "nobody says how its signature is proven");
+        must(
+            own || one.keep_seconds.is_some() || doubted("retries.keep"),
+            "`keep` is not doubted",
+        );
+        must(
+            own || one.deadline_ms.is_some() || doubted("retries.deadline"),
+            "`deadline` is not doubted",
+        );
+        must(
+            one.max_body.is_none_or(|bytes| bytes >= 1 << 20),
+            "a body limit below the default",
+        );
+        must(
+            one.id.is_empty() || !one.id_signed || one.covers != Covers::Nothing,
+            "a signed id of nothing",
+        );
+        must(
+            one.event.is_empty() || !one.event_signed || one.covers != Covers::Nothing,
+            "a signed event of nothing",
+        );
+        // What a signature over the whole body covers is signed, and said to be.
+        let in_body = |places: &[String]| !places.is_empty() && places.iter().all(|place| place.starts_with("json:"));
+        must(
+            one.covers != Covers::Body || !in_body(&one.id) || one.id_signed,
+            "a signed id is not said to be",
+        );
+        must(
+            one.covers != Covers::Body || !in_body(&one.event) || one.event_signed,
+            "a signed event is not said to be",
+        );
+        for fact in &one.unverified {
+            must(FACTS.contains(&fact.as_str()), &format!("`{fact}` is no fact"));
+        }
+        must(
+            preset.challenge.is_empty() || one.handshake,
+            "a handshake that is not listed",
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Trello's id stands in the body, which is signed.
+#[test]
+fn ids_of_the_catalogue_are_the_presets() {
+    for (name, id) in [
+        ("trello", "json:/action/id"),
+        ("workos", "json:/id"),
+        ("circleci", "json:/id"),
+        ("coinbase-commerce", "json:/event/id"),
+        ("intercom", "json:/id"),
+        ("easypost", "json:/id"),
+        ("typeform", "json:/event_id"),
+        ("vercel", "json:/id"),
+        ("segment", "json:/messageId"),
+        ("pagerduty", "json:/event/id"),
+        ("mux", "json:/id"),
+        ("square", "json:/event_id"),
+        ("paddle", "json:/event_id"),
+    ] {
+        let listing = provider::preset(name).expect("a preset").listing();
+        assert_eq!(listing.id, [id], "{name}");
+        assert!(listing.id_signed, "{name}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod capture;
 mod json;
+mod neighbours;
 mod raw;
 mod verdict;
 
@@ -57,6 +58,7 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
         namespace: namespace(settings),
         at: args.at,
         clock: &clock,
+        settings,
     };
     if args.source.is_none() && args.request.as_os_str() == "-" {
         return lines(settings, &circumstances);
@@ -150,6 +152,7 @@ pub(super) fn key_of(settings: &Settings, source: &str, file: &Path) -> Result<D
         namespace: namespace(settings),
         at: None,
         clock: &SystemClock::new(),
+        settings,
     };
     let verdict = verdict::judge(&subject, &capture, &circumstances);
     match verdict.key {

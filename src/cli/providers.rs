@@ -110,11 +110,10 @@ fn page(one: &Listing, yaml: &str) -> String {
             .unwrap_or_default()
     };
     let marks = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };
-    let id = if one.id.is_empty() {
-        String::new()
-    } else {
-        let signed = if one.id_signed { "signed" } else { "not signed" };
-        format!("{} ({signed})", one.id.join(", "))
+    let signed = |places: &[String], signed: bool| match (places, signed) {
+        ([], _) => "none".to_owned(),
+        (places, true) => format!("{} (signed)", places.join(", ")),
+        (places, false) => format!("{} (not signed)", places.join(", ")),
     };
     let facts = [
         ("scheme", one.scheme.to_owned()),
@@ -123,19 +122,23 @@ fn page(one: &Listing, yaml: &str) -> String {
         ("signature", one.signature.join(", ")),
         ("timestamp", one.timestamp.clone().unwrap_or_default()),
         ("tolerance", seconds(one.tolerance_seconds)),
-        ("id", id),
-        ("event", one.event.join(", ")),
+        ("id", signed(&one.id, one.id_signed)),
+        ("event", signed(&one.event, one.event_signed)),
         ("retries", retries(one).to_owned()),
         ("keep", seconds(one.keep_seconds)),
         (
             "deadline",
-            one.deadline_ms.map(|ms| format!("{} s", ms / 1000)).unwrap_or_default(),
+            one.deadline_ms.map_or_else(
+                || "not known: `timeout` holds".to_owned(),
+                |ms| format!("{} s", ms / 1000),
+            ),
         ),
         (
             "max_body",
-            one.max_body
-                .map(|bytes| format!("{} MiB", bytes >> 20))
-                .unwrap_or_default(),
+            one.max_body.map_or_else(
+                || "not known: `defaults.max_body` holds".to_owned(),
+                |bytes| format!("{} MiB", bytes >> 20),
+            ),
         ),
         (
             "keys",
@@ -143,6 +146,7 @@ fn page(one: &Listing, yaml: &str) -> String {
         ),
         ("public_url", marks(one.needs_public_url, "needed: the URL is signed")),
         ("settings", one.settings.join(", ")),
+        ("optional", one.optional_settings.join(", ")),
         ("handshake", marks(one.handshake, "answered")),
         ("samples", one.samples.join(", ")),
         ("proof", one.proof.clone()),
@@ -173,11 +177,9 @@ fn example(one: &Listing) -> String {
     if one.needs_public_url {
         text.push_str("    public_url: https://hooks.example.com\n");
     }
-    // Where a movable token stands is a choice; these have no default.
     let needed: Vec<String> = one
         .settings
         .iter()
-        .filter(|setting| !matches!(setting.as_str(), "header" | "query"))
         .map(|setting| match setting.strip_suffix("_token") {
             _ if setting == "confirm_subscription" => format!("{setting}: true"),
             Some(_) => format!("{setting}: {{file: /run/secrets/{name}-{setting}}}"),

@@ -4,7 +4,7 @@
 
 mod near;
 
-use super::{KeyText, Provider, Refusal, evidence::Cause, freshness, preset, registry};
+use super::{KeyText, Provider, Refusal, evidence::Cause, field::Scene, freshness, message, preset, registry};
 use crate::event::{Envelope, Timestamp};
 use http::{HeaderMap, header};
 
@@ -18,7 +18,7 @@ pub fn diagnose(
 ) -> Vec<String> {
     let mut said = Vec::new();
     match refusal {
-        Refusal::Stale { age_millis } => said.push(clock(provider, *age_millis)),
+        Refusal::Stale { age_millis } => said.push(clock(provider, envelope, *age_millis, now)),
         Refusal::Malformed(cause) => said.push(cause.to_string()),
         Refusal::Unverified(cause) => match cause {
             Cause::SignatureMissing(at) => missing(provider, &envelope.head.headers, at, &mut said),
@@ -31,11 +31,16 @@ pub fn diagnose(
             )),
             Cause::SignatureWrong { .. } | Cause::BodyHashWrong(_) => {
                 near::misses(provider, secrets, envelope, now, &mut said);
+                if said.is_empty() && matches!(cause, Cause::BodyHashWrong(_)) {
+                    said.push(cause.to_string());
+                }
                 lengths(provider, envelope, &mut said);
                 encoded(&envelope, &mut said);
                 drift(provider, envelope, now, &mut said);
                 elsewhere(provider, &envelope.head.headers, &mut said);
+                mode(&envelope, &mut said);
             }
+            Cause::NotCovered(at) => said.push(not_covered(provider, envelope, at)),
             Cause::TokenWrong { .. } => near::misses(provider, secrets, envelope, now, &mut said),
             other => said.push(other.to_string()),
         },
@@ -49,8 +54,16 @@ pub fn diagnose(
     said
 }
 
-fn clock(provider: &Provider, age_millis: i64) -> String {
+fn clock(provider: &Provider, envelope: Envelope<'_>, age_millis: i64, now: Timestamp) -> String {
     let seconds = age_millis.unsigned_abs() / 1000;
+    let scene = Scene::of_head(envelope.head, None, provider.plan.signature.as_ref());
+    if let Some(message) = provider.plan.message()
+        && let Some(ago) = message::expired(message, &scene, now)
+    {
+        return format!(
+            "its `expires` was {ago} s ago, {seconds} s after it was signed: an old request sent again, or the clocks differ (check NTP)"
+        );
+    }
     let Some(window) = provider.facts().tolerance else {
         return format!("signed {seconds} s away from this clock");
     };
@@ -68,7 +81,7 @@ fn clock(provider: &Provider, age_millis: i64) -> String {
 /// Also with a wrong signature the time tells whether this is an old capture.
 fn drift(provider: &Provider, envelope: Envelope<'_>, now: Timestamp, said: &mut Vec<String>) {
     let plan = &provider.plan;
-    let scene = super::field::Scene::of_head(envelope.head, None, plan.signature.as_ref());
+    let scene = Scene::of_head(envelope.head, None, plan.signature.as_ref());
     if let Some(time) = &plan.time
         && time.field.in_head()
         && let Ok((_, at)) = super::verify::read_time(time, &scene)
@@ -76,11 +89,60 @@ fn drift(provider: &Provider, envelope: Envelope<'_>, now: Timestamp, said: &mut
             .window
             .and_then(|window| freshness::outside(at, time.unit, window, now))
     {
-        said.push(format!("besides, it is {}", clock(provider, age)));
+        said.push(format!("besides, it is {}", clock(provider, envelope, age, now)));
     }
 }
 
+/// What a signature of RFC 9421 covers in place of what it must.
+fn not_covered(provider: &Provider, envelope: Envelope<'_>, at: &str) -> String {
+    let scene = Scene::of_head(envelope.head, None, provider.plan.signature.as_ref());
+    let covered = provider
+        .plan
+        .message()
+        .map(|message| message::covered_by(message, &scene));
+    let covered: Vec<String> = covered
+        .unwrap_or_default()
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let instead = if covered.is_empty() {
+        "it covers nothing".to_owned()
+    } else {
+        format!("it covers {}", covered.join(", "))
+    };
+    format!(
+        "the signature does not cover `{at}`, so anybody could change it; {instead}: have the sender cover it, or name other components in a scheme of your own"
+    )
+}
+
+/// Secrets of test and live mode are taken for one another.
+fn mode(envelope: &Envelope<'_>, said: &mut Vec<String>) {
+    if !said.is_empty() || envelope.body.len() > near::MAX_BODY {
+        return;
+    }
+    let body = envelope.body.joined();
+    let document = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    let (mode, other) = match document.get("livemode").and_then(serde_json::Value::as_bool) {
+        Some(true) => ("live", "test"),
+        Some(false) => ("test", "live"),
+        None => return,
+    };
+    said.push(format!(
+        "the event is of {mode} mode (`livemode`), whose secret is another one than that of {other} mode"
+    ));
+}
+
 fn missing(provider: &Provider, headers: &HeaderMap, at: &str, said: &mut Vec<String>) {
+    let signature = headers
+        .get(message::SIGNATURE)
+        .map(http::HeaderValue::as_bytes)
+        .unwrap_or_default();
+    if at == message::SIGNATURE_INPUT.as_str() && signature.windows(6).any(|part| part == b"keyId=") {
+        said.push(
+            "`Signature` is of the older draft (`keyId=\"…\",headers=\"…\"`), which is not RFC 9421: the sender must send `Signature-Input` too"
+                .to_owned(),
+        );
+    }
     if at.eq_ignore_ascii_case("x-hub-signature-256") && headers.contains_key("x-hub-signature") {
         said.push(
             "only the SHA-1 header `X-Hub-Signature` is there, which is not accepted: the sender must send `X-Hub-Signature-256`"
@@ -113,7 +175,10 @@ fn elsewhere(provider: &Provider, headers: &HeaderMap, said: &mut Vec<String>) {
     for name in registry::names().filter(|name| registry::alias_of(name).is_none()) {
         let Some(preset) = registry::preset(name) else { continue };
         let places = preset.signature.iter().flat_map(|rule| &rule.from.0);
-        let wanted: Vec<&str> = places.filter_map(|place| place.strip_prefix("header:")).collect();
+        let mut wanted: Vec<&str> = places.filter_map(|place| place.strip_prefix("header:")).collect();
+        if preset.message_signature.is_some() {
+            wanted = vec!["signature-input", "signature"];
+        }
         let foreign = !wanted.is_empty()
             && wanted.iter().all(|name| headers.contains_key(*name))
             && !wanted
@@ -160,7 +225,7 @@ fn lengths(provider: &Provider, envelope: Envelope<'_>, said: &mut Vec<String>) 
     let Some(signature) = provider.plan.signature.as_ref().filter(|signature| signature.in_head()) else {
         return;
     };
-    let scene = super::field::Scene::of_head(envelope.head, None, Some(signature));
+    let scene = Scene::of_head(envelope.head, None, Some(signature));
     let (mut right, mut other) = (false, None);
     let _ = signature.decoded(&scene, |bytes| {
         if bytes.len() == expected {

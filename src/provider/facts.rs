@@ -59,6 +59,8 @@ pub struct Facts {
     pub own_body: Option<String>,
     /// Does it sign the URL (needs `public_url`)?
     pub signs_url: bool,
+    /// Is the URL, or a part of it that only `public_url` tells, among what may be signed?
+    pub reads_url: bool,
     /// Does it take secrets at all (`none` does not)?
     pub takes_secrets: bool,
     /// Does it need secrets: it takes some, and none can be fetched?
@@ -97,6 +99,8 @@ pub struct Listing {
     pub id_signed: bool,
     /// Where the event type stands.
     pub event: Vec<String>,
+    /// Does the signature cover the event type?
+    pub event_signed: bool,
     /// Is every attempt freshly signed?
     pub resigns: bool,
     /// Does it retry by itself?
@@ -111,8 +115,10 @@ pub struct Listing {
     pub needs_public_url: bool,
     /// Are its keys fetched, unless the source pins some?
     pub fetches_keys: bool,
-    /// Names of the `settings` that it knows.
+    /// Names of the `settings` that it needs.
     pub settings: Vec<String>,
+    /// Names of the `settings` that it takes and can do without.
+    pub optional_settings: Vec<String>,
     /// Is a handshake answered?
     pub handshake: bool,
     /// How the signature is proven.
@@ -157,6 +163,7 @@ impl Facts {
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
             signs_url: plan.needs_url,
+            reads_url: plan.needs_url || plan.message().is_some(),
             takes_secrets,
             needs_secrets: takes_secrets && !fetches_keys,
             fetches_keys,
@@ -202,6 +209,7 @@ impl Preset {
             id: texts(self.id.as_ref().map(|rule| &rule.from)),
             id_signed: plan.id.iter().any(|id| id.signed),
             event: texts(self.event.as_ref().map(|rule| &rule.from)),
+            event_signed: plan.event_signed,
             resigns: facts.resigns,
             retries: facts.automatic_retries,
             keep_seconds: facts.keep.map(|keep| keep.as_secs()),
@@ -211,7 +219,13 @@ impl Preset {
             max_body: facts.max_body,
             needs_public_url: facts.signs_url,
             fetches_keys: facts.fetches_keys,
-            settings: plan.settings.iter().cloned().collect(),
+            settings: plan
+                .settings
+                .iter()
+                .filter(|name| !is_optional(name))
+                .cloned()
+                .collect(),
+            optional_settings: plan.settings.iter().filter(|name| is_optional(name)).cloned().collect(),
             handshake: !self.challenge.is_empty(),
             proof: self.proof.clone(),
             unverified: self.unverified.clone(),
@@ -220,6 +234,11 @@ impl Preset {
             samples: self.samples.iter().map(|sample| sample.event.clone()).collect(),
         }
     }
+}
+
+/// Where a movable token stands, and which of several signatures is meant, are choices.
+fn is_optional(setting: &str) -> bool {
+    matches!(setting, "header" | "query" | "label" | "tag" | "keyid")
 }
 
 /// A guess is no reason to warn anybody: what the preset lists as unverified does not count.

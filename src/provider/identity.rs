@@ -3,6 +3,7 @@
 use super::{
     evidence::{Cause, Evidence, ProviderId, Refusal, Seal},
     field::{Field, Found, Place, Scene},
+    message,
     pick::Picks,
     plan::{Id, Plan, Role},
     verify::{BodySum, Proof},
@@ -199,7 +200,14 @@ fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> BodySum) -> 
                 hasher.part(&field.name, &text);
             }
             Found::Missing => {}
-            Found::Doubled => return Err(doubled(field)),
+            Found::Doubled => {
+                // RFC 9421 signs the lines of a header as one.
+                let lines = field
+                    .header()
+                    .filter(|name| plan.message().is_some_and(|message| message.reads_header(name)))
+                    .and_then(|name| message::joined(&scene.head.headers, name));
+                hasher.part(&field.name, &lines.ok_or_else(|| doubled(field))?);
+            }
         }
     }
     Ok(hasher.finish())

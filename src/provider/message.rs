@@ -5,22 +5,25 @@
 
 pub mod component;
 pub mod digest;
+mod said;
 pub mod sign;
 mod structured;
 
+pub use said::{covered_by, expired, stated};
+
 use super::{
     evidence::Cause,
-    field::{Field, Found, Place, Scene},
+    field::{Field, Place, Scene},
     keys::{Key, Keys},
     preset::Algorithm,
 };
 use crate::event::{MacDigest, Timestamp};
 use component::Component;
 use digest::{CONTENT_DIGEST, Stated};
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
+use said::{bytes, named, param, printable, read, text, whole};
 use sfv::BareItem;
-use std::{borrow::Cow, sync::Arc};
-use structured::{Dictionary, Fault, Item, Member, Params, combined, dictionary, list_text};
+use structured::{Item, Member, Params, list_text};
 
 /// Where the signatures stand.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("signature");
@@ -91,23 +94,6 @@ pub fn alg(algorithm: Algorithm) -> Option<&'static str> {
         Algorithm::RsaSha256 => "rsa-v1_5-sha256",
         _ => return None,
     })
-}
-
-/// The parameter of the first signature that is meant, proven or not.
-pub fn stated<'a>(message: &Message, scene: &Scene<'a>, name: &str) -> Found<'a> {
-    let Ok(inputs) = read(scene, &SIGNATURE_INPUT) else {
-        return Found::Missing;
-    };
-    let params = inputs.iter().find_map(|(label, member)| match member {
-        Member::List(_, params) if message.is_meant(label.as_str(), params) => Some(params),
-        _ => None,
-    });
-    let value = params.and_then(|params| param(params, name));
-    match value {
-        Some(BareItem::Integer(number)) => Found::Text(Cow::Owned(number.to_string().into_bytes())),
-        Some(BareItem::String(text)) => Found::Text(Cow::Owned(text.as_str().as_bytes().to_vec())),
-        _ => Found::Missing,
-    }
 }
 
 impl Message {
@@ -238,7 +224,7 @@ impl Demand {
 
     /// Must one be covered in this request?
     pub fn asks(&self, scene: &Scene<'_>) -> bool {
-        !self.if_there || self.any.iter().all(|one| one.is_there(scene))
+        !self.if_there || self.any.iter().any(|one| one.is_there(scene))
     }
 }
 
@@ -290,85 +276,6 @@ fn by(keys: &Keys, base: &[u8], signature: &[u8]) -> Option<usize> {
     found
 }
 
-fn read(scene: &Scene<'_>, name: &HeaderName) -> Result<Dictionary, Cause> {
-    let called = || Arc::from(name.as_str());
-    let text = combined(&scene.head.headers, name).ok_or_else(|| Cause::SignatureMissing(called()))?;
-    dictionary(&text).map_err(|fault| match fault {
-        Fault::Doubled => Cause::SignatureDoubled(called()),
-        Fault::Malformed => Cause::SignatureMalformed(called()),
-        Fault::TooLong => Cause::SignaturesTooMany(structured::MAX_MEMBERS + 1),
-    })
-}
-
-/// The bytes of a signature, which must stand there in the one way of writing them.
-fn bytes<'m>(scene: &Scene<'_>, member: Option<&'m Member>) -> Result<&'m [u8], Cause> {
-    let called = || Arc::from(SIGNATURE.as_str());
-    let Some(member) = member else {
-        return Err(Cause::SignatureMissing(called()));
-    };
-    match member {
-        Member::Item(Item {
-            value: BareItem::ByteSequence(bytes),
-            params,
-        }) if params.is_empty() => {
-            let written = member.text();
-            let mut lines = scene.head.headers.get_all(&SIGNATURE).iter();
-            let stands = |line: &http::HeaderValue| {
-                let line = line.as_bytes();
-                line.windows(written.len()).any(|part| part == written.as_bytes())
-            };
-            if lines.any(stands) {
-                Ok(bytes)
-            } else {
-                Err(Cause::SignatureMalformed(called()))
-            }
-        }
-        _ => Err(Cause::SignatureMalformed(called())),
-    }
-}
-
-fn param<'p>(params: &'p Params, name: &str) -> Option<&'p BareItem> {
-    params
-        .iter()
-        .find_map(|(key, value)| (key.as_str() == name).then_some(value))
-}
-
-fn text<'p>(params: &'p Params, name: &str) -> Option<&'p str> {
-    match param(params, name) {
-        Some(BareItem::String(text)) => Some(text.as_str()),
-        _ => None,
-    }
-}
-
-/// A time in seconds that is not before 1970.
-fn whole(params: &Params, name: &str) -> Option<Timestamp> {
-    match param(params, name) {
-        Some(BareItem::Integer(number)) => {
-            let seconds = i64::from(*number);
-            (seconds >= 0).then(|| Timestamp::from_secs(seconds))
-        }
-        _ => None,
-    }
-}
-
-/// What an unknown component is called: the sender chose it, so it is cut.
-fn named(item: &Item) -> Arc<str> {
-    let params: String = item
-        .params
-        .iter()
-        .map(|(key, _)| format!(";{}", key.as_str()))
-        .collect();
-    match &item.value {
-        BareItem::String(name) => printable(&format!("{}{params}", name.as_str())).into(),
-        _ => "component".into(),
-    }
-}
-
-fn printable(text: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '_' | ';' | '.' | '*');
-    text.chars().filter(plain).take(64).collect()
-}
-
 /// The field of the signed time.
 pub fn created() -> Field {
     Field {
@@ -376,4 +283,9 @@ pub fn created() -> Field {
         name: CREATED.into(),
         optional: false,
     }
+}
+
+/// The lines of a covered header as one value.
+pub fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    structured::combined(headers, name)
 }

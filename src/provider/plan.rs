@@ -49,6 +49,8 @@ pub struct Plan {
     pub claims: Pointers,
     pub id: Vec<Id>,
     pub event: Vec<Field>,
+    /// The signature covers every place of the event.
+    pub event_signed: bool,
     pub action: Option<Field>,
     pub tenant: Vec<Field>,
     pub repeatable: Vec<Repeat>,

@@ -1,6 +1,7 @@
 //! The headers that a provider would send: the verifier's own templates, filled and signed with the newest secret.
 
 pub mod inside;
+mod parts;
 
 use super::{
     CannotSign, Unsigned, canonical,
@@ -54,6 +55,8 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
             let mut bytes = Vec::new();
             let scene = Scene::of_head(&head, plan.base.as_ref(), None);
             fill(&want.pieces, &scene, &mut |part| bytes.extend_from_slice(part))?;
+            // In place of what was made up for it.
+            headers.retain(|(known, _)| known != name);
             headers.push((name.clone(), HeaderValue::from_bytes(&bytes).map_err(|_| unfit())?));
         }
     }
@@ -73,20 +76,7 @@ pub fn headers(plan: &Plan, request: &Unsigned<'_>, keys: &Keys) -> Result<Vec<(
             headers.push((listed.list.clone(), value(&listed.names())?));
         }
     }
-    // Parts of the signature's own field stand before it: the time, as Stripe writes it, and the names of signed headers.
-    let mut parts = Vec::new();
-    if let Some((time, at)) = &time
-        && let Place::Part(label) = &time.field.place
-    {
-        parts.push(format!("{label}{at}"));
-    }
-    for piece in plan.templates.iter().take(1).flat_map(|template| &template.pieces) {
-        if let Piece::HeadersNamed(named) = piece {
-            let head = head(request, &headers)?;
-            let names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
-            parts.push(format!("{}{}", named.part, names.join(" ")));
-        }
-    }
+    let mut parts = parts::before(plan, request, time.as_ref(), &headers)?;
     let name = signature.from[0].header().ok_or_else(unfit)?;
     let separator = signature
         .split

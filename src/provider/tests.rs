@@ -4,6 +4,7 @@ mod attacks;
 mod diagnosis;
 mod evidence;
 mod handshakes;
+mod message;
 mod proofs;
 mod round_trip;
 mod timing;

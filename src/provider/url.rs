@@ -105,6 +105,14 @@ impl PublicUrl {
         }
     }
 
+    /// The same place without its port, if it has one, for a diagnosis.
+    pub fn without_port(&self) -> Option<Self> {
+        self.port.is_some().then(|| Self {
+            port: None,
+            ..self.clone()
+        })
+    }
+
     /// The same place with another host, for a diagnosis.
     pub fn with_authority(&self, authority: &str) -> Option<Self> {
         let other = Self::parse(&format!("{}://{authority}", self.scheme)).ok()?;

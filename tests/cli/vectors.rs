@@ -70,7 +70,7 @@ impl Sources {
         if provider == "custom" {
             let verify = vector["verify"].as_str().expect("a custom vector has `verify`");
             settings.insert("verify".to_owned(), serde_saphyr::from_str(verify).expect("YAML"));
-            signs_url = verify.contains("{url");
+            signs_url = verify.contains("{url") || verify.contains("message_signature");
         } else {
             let preset = hookward::provider::preset(provider).expect("a preset");
             signs_url |= preset.facts().signs_url;

@@ -50,6 +50,10 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         ("unexpanded", "${STRIPE_SECRET}"),
         ("mounted-alone", "a-secret-that-never-rotates"),
         ("not-base64", "not-base64-but-long-enough"),
+        (
+            "warehouse/public-key.pem",
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=\n-----END PUBLIC KEY-----\n",
+        ),
     ] {
         fixed
             .files
@@ -74,6 +78,7 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         ("CRON_TOKEN", "another-cron-token-of-length"),
         ("PRINTER_TOKEN", "a-printer-token-of-some-length"),
         ("ACME_SECRET", "an-acme-secret-of-some-length"),
+        ("PARTNER_SECRET", "a-partner-secret-of-some-length"),
         ("ANALYTICS_SIGNING_KEY", "whsec_YW5hbHl0aWNzLXNpZ25pbmcta2V5"),
         ("EMPTY", ""),
     ] {

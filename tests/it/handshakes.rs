@@ -263,6 +263,69 @@ fn handshakes_have_a_limit_of_their_own() {
     assert_eq!(connection.exchange(&ask).expect("an answer").outcome(), "challenge");
 }
 
+/// What the given list of handshakes holds beside those in `tests/vectors/handshakes`: where each is asked over the wire.
+const ELSEWHERE: [(&str, &str); 4] = [
+    (
+        "asana",
+        "tests/it/operate.rs: a_secret_is_handed_out_within_the_window_and_printed_once",
+    ),
+    (
+        "notion",
+        "tests/it/operate.rs: a_secret_is_handed_out_within_the_window_and_printed_once",
+    ),
+    ("adyen-payments", "own_answers_have_the_body_that_a_provider_insists_on"),
+    (
+        "google-pubsub",
+        "pub_sub_takes_every_end_of_a_delivery_for_an_acknowledgement",
+    ),
+];
+
+/// Twenty providers ask something; sixteen of them have a file.
+#[test]
+fn twenty_handshakes_are_asked_over_the_wire() {
+    let files = files();
+    assert_eq!(files.len() + ELSEWHERE.len(), 20);
+    for (name, test) in ELSEWHERE {
+        assert!(files.iter().all(|(known, _)| known != name), "{name} has a file too");
+        let (file, function) = test.split_once(": ").unwrap_or(("tests/it/handshakes.rs", test));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(
+            source.contains(&format!("fn {function}()")),
+            "{name}: no {function} in {file}"
+        );
+    }
+}
+
+/// Pub/Sub acknowledges by 102, 200, 201, 202 and 204, and sends again after anything else.
+#[test]
+fn pub_sub_takes_every_end_of_a_delivery_for_an_acknowledgement() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/google-pubsub.json");
+    let cases: Vec<Value> = serde_json::from_slice(&fs::read(path).expect("its vectors")).expect("JSON");
+    let good = cases
+        .iter()
+        .find(|case| case["expect"] == "accept" && case["now_unix"] == NOW)
+        .expect("one that is right now");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let source = json!({"provider": "google-pubsub", "path": "/g", "settings": {"audience": good["config"]["audience"], "email": good["config"]["email"]},
+        "secrets": good["secrets"].as_array().expect("keys").iter().map(|key| json!({"value": key})).collect::<Vec<_>>()});
+    let app = App::start();
+    let sidecar = Sidecar::before(&app, &format!("sources:\n  google: {source}\n"));
+    let body = BASE64.decode(text(&good["body_base64"]).as_bytes()).expect("base64");
+    let mut event = Request::post("/g", body);
+    for (name, value) in good["headers"].as_object().expect("headers") {
+        event = event.header(name, text(value));
+    }
+    for outcome in ["delivered", "duplicate", "duplicate"] {
+        let answer = sidecar.send(&event);
+        assert_eq!(answer.outcome(), outcome);
+        assert!([200, 201, 202, 204].contains(&answer.status), "{}", answer.status);
+    }
+    let forged = sidecar.send(&event.replace("Authorization", "Bearer a.b.c"));
+    assert_eq!((forged.status, forged.outcome()), (401, "unverified"));
+    assert_eq!(app.seen().len(), 1);
+}
+
 /// What handshakes leave alone: the events of the same source, whose answers a provider may insist on.
 #[test]
 fn own_answers_have_the_body_that_a_provider_insists_on() {

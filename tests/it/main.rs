@@ -28,6 +28,7 @@ mod http2;
 mod journey;
 mod keys;
 mod limits;
+mod message;
 mod operate;
 mod outage;
 mod outcomes;

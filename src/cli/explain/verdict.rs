@@ -1,8 +1,9 @@
 //! The verdict over a capture: the provider's own, told with its reason, what would have made it right, and the delivery.
 
-use super::capture::Capture;
+use super::{capture::Capture, neighbours};
 use crate::{
     cli::{moment, subject::Subject},
+    config::Settings,
     event::{Clock, DeliveryKey, Envelope, EventName, IdentityHasher, PathRule, Timestamp},
     provider::{Evidence, Finding, Provider, Refusal, Verified, WantedKey, preset::KeyRule},
     source::{DeliveryIdentity, Ending, Scope, selects, unexpired},
@@ -17,6 +18,8 @@ pub(super) struct Circumstances<'a> {
     /// `--at`.
     pub at: Option<Timestamp>,
     pub clock: &'a dyn Clock,
+    /// All sources: a request may be another one's.
+    pub settings: &'a Settings,
 }
 
 /// What became of it.
@@ -112,7 +115,7 @@ impl Verdict {
 pub(super) fn judge(subject: &Subject<'_>, capture: &Capture, circumstances: &Circumstances<'_>) -> Verdict {
     let elsewhere = match &capture.seen_at {
         // Where the provider saw it stands in the capture itself, and only the URL's signers care.
-        Some(base) if subject.provider.facts().signs_url => match subject.seen_at(base) {
+        Some(base) if subject.provider.facts().reads_url => match subject.seen_at(base) {
             Ok(provider) => Some(provider),
             Err(reason) => return Verdict::malformed(format!("malformed: the URL: {reason}")),
         },
@@ -130,11 +133,11 @@ pub(super) fn judge(subject: &Subject<'_>, capture: &Capture, circumstances: &Ci
     let (at, whose) = case.time(circumstances);
     let mut verdict = match case.key_elsewhere() {
         Ok(Some(key)) => case.unknown(&key, at),
-        Err(refusal) => case.refused(&refusal, at),
+        Err(refusal) => case.refused(&refusal, at, circumstances.settings),
         Ok(None) => match case.verify(at) {
             Ok(Finding::Authentic(evidence)) => case.authentic(&evidence, circumstances.namespace),
             Ok(Finding::Challenge(_) | Finding::Confirmation(_)) => Verdict::challenge(),
-            Err(refusal) => case.refused(&refusal, at),
+            Err(refusal) => case.refused(&refusal, at, circumstances.settings),
         },
     };
     verdict.judged_at = Some(format!("{} ({whose})", moment::shown(at)));
@@ -248,13 +251,16 @@ impl Case<'_> {
         }
     }
 
-    fn refused(&self, refusal: &Refusal, at: Timestamp) -> Verdict {
+    fn refused(&self, refusal: &Refusal, at: Timestamp, settings: &Settings) -> Verdict {
         let outcome = match refusal {
             Refusal::Unverified(_) => Outcome::Unverified,
             Refusal::Stale { .. } => Outcome::Stale,
             Refusal::Malformed(_) => Outcome::Malformed,
         };
         let mut diagnosis = self.provider.diagnose(&self.subject.texts, self.envelope, at, refusal);
+        if outcome == Outcome::Unverified {
+            diagnosis.splice(0..0, neighbours::fitting(settings, self.subject, self.capture, at));
+        }
         diagnosis.extend(self.capture.notes.iter().cloned());
         diagnosis.extend(self.odd_length());
         Verdict {

@@ -1,5 +1,7 @@
 //! Near misses: one thing changed at a time, then verified as ever.
 
+mod body;
+
 use crate::{
     event::{Envelope, Frames, Secret, Timestamp},
     provider::{Encoding, KeyText, Provider, Refusal, url::PublicUrl},
@@ -9,7 +11,7 @@ use data_encoding::BASE64;
 use http::request::Parts;
 
 /// Longer bodies are not re-written: it would cost too much for a guess.
-const MAX_BODY: usize = 1 << 20;
+pub const MAX_BODY: usize = 1 << 20;
 
 /// Says which single change makes the signature right.
 pub fn misses(
@@ -25,7 +27,7 @@ pub fn misses(
         }
     }
     if envelope.body.len() <= MAX_BODY {
-        for (words, body) in body_variants(&envelope.body.joined()) {
+        for (words, body) in body::variants(&envelope.body.joined()) {
             let frames = Frames::from(Bytes::from(body));
             let changed = Envelope {
                 head: envelope.head,
@@ -36,7 +38,7 @@ pub fn misses(
             }
         }
     }
-    if provider.facts().signs_url {
+    if provider.facts().reads_url {
         urls(provider, secrets, envelope, now, said);
     }
 }
@@ -109,84 +111,11 @@ fn secret_variants(secrets: &[KeyText]) -> Vec<(&'static str, KeyText)> {
     variants
 }
 
-fn body_variants(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut variants = Vec::new();
-    let mut add = |words, changed: Vec<u8>| {
-        if changed != body {
-            variants.push((words, changed));
-        }
-    };
-    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
-        add(
-            "after removing the blanks between JSON tokens",
-            value.to_string().into_bytes(),
-        );
-        add("as indented JSON (2 spaces)", indented(&value, b"  "));
-        add("as indented JSON (4 spaces)", indented(&value, b"    "));
-        add(
-            "as JSON with a blank after each `:` and `,` (as Python writes it)",
-            spaced(&value.to_string()),
-        );
-    }
-    add("with LF instead of CRLF line ends", replaced(body, b"\r\n", b"\n"));
-    add(
-        "with CRLF instead of LF line ends",
-        replaced(&replaced(body, b"\r\n", b"\n"), b"\n", b"\r\n"),
-    );
-    add("without the white space at its end", body.trim_ascii_end().to_vec());
-    add("with a newline at its end", [body, b"\n"].concat());
-    add("with CRLF at its end", [body, b"\r\n"].concat());
-    add(
-        "without a byte order mark",
-        body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).to_vec(),
-    );
-    variants
-}
-
-fn indented(value: &serde_json::Value, indent: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
-    let mut writer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    serde::Serialize::serialize(value, &mut writer).expect("a JSON value can be written to memory");
-    out
-}
-
-/// Blanks after the separators of minified JSON, outside of strings.
-fn spaced(json: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() + json.len() / 8);
-    let (mut inside, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        out.push(byte);
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if inside => escaped = true,
-            b'"' => inside = !inside,
-            b':' | b',' if !inside => out.push(b' '),
-            _ => {}
-        }
-    }
-    out
-}
-
-fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix(from) {
-            out.extend_from_slice(to);
-            rest = after;
-        } else {
-            out.push(rest[0]);
-            rest = &rest[1..];
-        }
-    }
-    out
-}
-
 fn urls(provider: &Provider, secrets: &[KeyText], envelope: Envelope<'_>, now: Timestamp, said: &mut Vec<String>) {
     let Some(base) = &provider.plan.base else { return };
     let mut places: Vec<(String, PublicUrl)> =
         vec![("the other scheme (http or https)".to_owned(), base.other_scheme())];
+    places.extend(base.without_port().map(|url| ("no port".to_owned(), url)));
     if let Some(host) = envelope
         .head
         .headers

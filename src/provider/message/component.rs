@@ -3,7 +3,7 @@
 use super::structured::{Item, Member, combined, dictionary, item, trimmed};
 use crate::provider::{canonical, evidence::Cause, field::Scene, form};
 use data_encoding::BASE64;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, header};
 use sfv::{BareItem, Key};
 use std::sync::Arc;
 
@@ -206,10 +206,36 @@ fn query_param(scene: &Scene<'_>, wanted: &str) -> Result<String, Cause> {
     }
 }
 
+/// Fields of one connection (RFC 9110, 7.6.1): what the app gets of them is not what was signed.
+const HOPS: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Does the header end at this hop, as it always does or as this request says?
+fn ends_here(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let named = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    HOPS.contains(name)
+        || named
+            .map(<[u8]>::trim_ascii)
+            .any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
 fn header(scene: &Scene<'_>, name: &HeaderName, shape: &Shape, out: &mut Vec<u8>) -> Result<(), Cause> {
     let missing = || Cause::FieldMissing(name.as_str().into());
     let unfit = || Cause::ComponentUnfit(name.as_str().into());
     let headers = &scene.head.headers;
+    if ends_here(headers, name) {
+        return Err(unfit());
+    }
     match shape {
         Shape::Lines => {
             let value = combined(headers, name).ok_or_else(missing)?;

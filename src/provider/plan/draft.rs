@@ -67,6 +67,10 @@ impl<'a> Draft<'a> {
         self.message.clone_from(&message);
         let id = self.ids(&templates, covers, covers_body);
         let (event, action) = self.events(&templates, covers);
+        let event_signed = !event.is_empty()
+            && event
+                .iter()
+                .all(|field| self.is_signed(field, &templates, covers, covers_body));
         let tenant = preset
             .tenant
             .as_ref()
@@ -76,15 +80,12 @@ impl<'a> Draft<'a> {
         let challenges = self.challenges();
         let signs_url = templates.iter().any(Template::has_url)
             || require.iter().any(|(_, values)| values.iter().any(Template::has_url));
+        let sign = |is: fn(&Piece) -> bool| templates.iter().any(|one| one.has(is));
         let signs_query = message.as_ref().is_some_and(|message| message.signs_query())
-            || templates
-                .iter()
-                .any(|one| one.has(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped)));
+            || sign(|piece| matches!(piece, Piece::QuerySorted | Piece::TargetEscaped));
         let needs_url = signs_url || message.as_ref().is_some_and(|message| message.needs_url());
         let base = self.base(needs_url);
-        let signs_form = templates
-            .iter()
-            .any(|one| one.has(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm)));
+        let signs_form = sign(|piece| matches!(piece, Piece::FormSorted | Piece::UrlQueryForm));
         let leeway = match &time {
             Some(time) => time.window,
             None => facts::window(None, self.options),
@@ -101,9 +102,7 @@ impl<'a> Draft<'a> {
                 None => known::signed_fields(&templates, time.as_ref()),
             },
             signs_method: message.as_ref().is_some_and(|message| message.signs_method())
-                || templates
-                    .iter()
-                    .any(|template| template.has(|piece| matches!(piece, Piece::Method))),
+                || sign(|piece| matches!(piece, Piece::Method)),
             digests_body: !preset.algorithm.is_bare()
                 && !id.iter().any(|id| matches!(id.role, Role::Key | Role::KeyUnless(_))),
             methods: self.methods(),
@@ -117,6 +116,7 @@ impl<'a> Draft<'a> {
             key_url,
             id,
             event,
+            event_signed,
             action,
             tenant,
             repeatable,

@@ -53,7 +53,22 @@ impl Draft<'_> {
             );
         }
         self.settings.extend(["label", "tag", "keyid"].map(str::to_owned));
-        let own = |name: &str, preset: &Option<String>| self.options.settings.get(name).or(preset.as_ref()).cloned();
+        let options = self.options;
+        let own = |name: &str, preset: &Option<String>| options.settings.get(name).or(preset.as_ref()).cloned();
+        if let Some(label) = own("label", &rule.label)
+            && sfv::KeyRef::from_str(&label).is_err()
+        {
+            let at = if options.settings.contains_key("label") {
+                "/settings/label".to_owned()
+            } else {
+                format!("{AT}/label")
+            };
+            self.problem(
+                &at,
+                "no signature has such a label",
+                Some("lower-case letters, digits and `_-.*`, beginning with a letter or `*`"),
+            );
+        }
         let headers = required
             .iter()
             .flat_map(|demand: &Demand| &demand.any)
@@ -127,6 +142,11 @@ impl Message {
     /// can neither be added nor taken away.
     fn demands(&self, is: impl Fn(&Component) -> bool) -> bool {
         self.required.iter().any(|demand| demand.any.iter().all(&is))
+    }
+
+    /// Is this one of the headers that must be covered?
+    pub fn reads_header(&self, name: &HeaderName) -> bool {
+        self.reads.iter().any(|field| field.header() == Some(name))
     }
 
     /// Is the method always covered?
