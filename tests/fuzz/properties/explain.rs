@@ -133,7 +133,7 @@ fn judged(subject: &Subject, told: &Explained, head: &Parts, body: &Frames, seen
     let keys = provider.keys(&texts).unwrap_or_else(|problems| panic!("{problems:?}"));
     let (outcome, verified) = match provider.verify(Envelope { head, body }, &keys, subject.now) {
         Ok(Finding::Authentic(_)) => ("verified", true),
-        Ok(Finding::Challenge(_)) => ("challenge", true),
+        Ok(Finding::Challenge(_) | Finding::Confirmation(_)) => ("challenge", true),
         Err(Refusal::Unverified(_)) => ("unverified", false),
         Err(Refusal::Stale { .. }) => ("stale", false),
         Err(Refusal::Malformed(_)) => ("malformed", false),
