@@ -11,7 +11,11 @@ pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     if head.version != Version::HTTP_2 && uri.authority().is_some() {
         return Err(GateRefusal::TargetForm);
     }
-    if !uri.path().starts_with('/') {
+    // Not of `path()`, which is a slash where the target is but a query: HTTP/2 can bring such a one.
+    if !uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().starts_with('/'))
+    {
         return Err(GateRefusal::TargetForm);
     }
     let query = uri.query().unwrap_or("").as_bytes();

@@ -98,6 +98,14 @@ fn only_an_origin_form_target_comes_in() {
             "{method} {target}"
         );
     }
+    // Found by fuzzing: `:path: ?a=b` would have been forwarded as it is, and routed as `/`.
+    let over_h2 = |target| {
+        let head = head("POST", target, Version::HTTP_2, &[]).expect("what h2 hands over");
+        judge(&head, |_| true)
+    };
+    assert_eq!(over_h2("https://hooks.example.com?a=b"), Err(GateRefusal::TargetForm));
+    assert_eq!(over_h2("https://hooks.example.com/?a=b"), Ok(()));
+    assert_eq!(over_h2("https://hooks.example.com"), Ok(()));
     // A scheme without an authority is no target at all.
     for target in ["file:///h", "http:///h", "http:/h"] {
         assert!(head("POST", target, Version::HTTP_11, &[HOST]).is_none(), "{target}");

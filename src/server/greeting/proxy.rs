@@ -165,8 +165,10 @@ fn line_is_plain(line: &[u8]) -> bool {
     if !line.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         return false;
     }
-    if family == b"UNKNOWN" {
-        return true;
+    match family {
+        b"UNKNOWN" => return true,
+        b"TCP4" | b"TCP6" => {}
+        _ => return false,
     }
     let ports: Vec<&[u8]> = words.skip(2).collect();
     let is_port = |port: &&[u8]| {
@@ -286,6 +288,8 @@ mod tests {
             (b"PROXY TCP4 192.0.2.7 198.51.100.1 1 1\n", HeaderFault::Garbled),
             (b"PROXY UNKNOWNX\r\n", HeaderFault::Garbled),
             (b"PROXY unknown\r\n", HeaderFault::Garbled),
+            // Found by fuzzing.
+            (b"PROXY UNKNOWNTCP6 ::7 ::1 5 0\r\n", HeaderFault::Garbled),
             (b"PROXY UNKNOWN \x00\r\n", HeaderFault::Garbled),
             (b"PROXY UDP4 192.0.2.7 198.51.100.1 1 1\r\n", HeaderFault::Garbled),
             (&v2(0x31, 0x11, FOUR), HeaderFault::Garbled),

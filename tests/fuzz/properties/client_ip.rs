@@ -152,7 +152,8 @@ fn elements(text: &str) -> Option<Vec<String>> {
         }
         let mut chars = rest.chars();
         match chars.next() {
-            Some(';') => {}
+            // An element, though an empty one.
+            Some(';') => pairs += 1,
             end @ (Some(',') | None) => {
                 if pairs > 0 {
                     nodes.push(node.take().unwrap_or_else(|| "?".to_owned()));
@@ -183,13 +184,14 @@ fn address(node: &str) -> Option<IpAddr> {
             }
             IpAddr::V6(bracketed[..end].parse().ok()?)
         }
-        None => match node.parse() {
-            Ok(ip) => ip,
-            Err(_) => {
+        None => {
+            if let Ok(ip) = node.parse() {
+                ip
+            } else {
                 let (ip, after) = node.split_once(':')?;
                 IpAddr::V4(ip.parse().ok().filter(|_| port(after))?)
             }
-        },
+        }
     };
     Some(ip.to_canonical())
 }

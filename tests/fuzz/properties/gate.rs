@@ -1,9 +1,8 @@
 //! The gate: what passes is within every limit, has one Host, one length and one path, and is read again as the same request.
-#[path = "head.rs"]
-mod head;
 
+use crate::head;
 use hookward::server::gate::{self, GateRefusal};
-use http::{HeaderMap, Version, request::Parts, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, request::Parts, uri::Authority};
 
 pub fn check(data: &[u8]) {
     let Some((head, _)) = head::of(data) else { return };
@@ -124,7 +123,7 @@ fn hosts(head: &Parts, asked: &str) {
 }
 
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
-    headers.get_all(name).iter().map(|value| value.as_bytes()).collect()
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
 }
 
 /// By another way than the gate's: all of the path is decoded at once, and what comes out must have the segments that the
@@ -185,8 +184,8 @@ fn read_again(head: &Parts) {
     again.headers = HeaderMap::new();
     for field in request.headers.iter() {
         again.headers.append(
-            http::HeaderName::from_bytes(field.name.as_bytes()).expect("a name"),
-            http::HeaderValue::from_bytes(field.value).expect("a value"),
+            HeaderName::from_bytes(field.name.as_bytes()).expect("a name"),
+            HeaderValue::from_bytes(field.value).expect("a value"),
         );
     }
     assert_eq!(again.headers, head.headers);

@@ -3,9 +3,7 @@
 #[expect(dead_code, reason = "the suite reads more of a vector")]
 #[path = "../../vectors/case.rs"]
 mod case;
-#[path = "head.rs"]
-mod head;
-
+use crate::head;
 use bytes::Bytes;
 use case::Ready;
 use hookward::{
@@ -221,6 +219,9 @@ fn same(one: &Result<Finding, Refusal>, other: &Result<Finding, Refusal>) {
             assert_eq!((one.verified, one.repeatable), (other.verified, other.repeatable));
         }
         (Ok(Finding::Challenge(one)), Ok(Finding::Challenge(other))) => assert_eq!(one, other),
+        (Ok(Finding::Confirmation(one)), Ok(Finding::Confirmation(other))) => {
+            assert!(one.answer == other.answer && one.url == other.url);
+        }
         (Err(one), Err(other)) => assert_eq!(one, other),
         _ => panic!("the frames of a body change its verdict"),
     }

@@ -1,8 +1,7 @@
 //! The template engine: a custom preset from YAML is refused or works: what it signs it verifies, in any frames, and a
 //! request that it did not sign it refuses.
-#[path = "head.rs"]
-mod head;
 
+use crate::head;
 use bytes::Bytes;
 use hookward::{
     event::{Envelope, Frames, Secret, Timestamp},

@@ -1,6 +1,8 @@
 //! Its property is in `properties/provider.rs`.
 #![no_main]
 
+#[path = "../properties/head.rs"]
+mod head;
 #[path = "../properties/provider.rs"]
 mod provider;
 

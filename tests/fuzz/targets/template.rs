@@ -1,6 +1,8 @@
 //! Its property is in `properties/template.rs`.
 #![no_main]
 
+#[path = "../properties/head.rs"]
+mod head;
 #[path = "../properties/template.rs"]
 mod template;
 
