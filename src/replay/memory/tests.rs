@@ -222,6 +222,36 @@ fn a_large_ledger_is_spread_over_its_locks() {
 }
 
 #[test]
+fn a_full_ledger_gives_up_a_record_wherever_it_is() {
+    const ENTRIES: usize = 1024;
+    let shard_of = |ledger: &MemoryLedger, delivery| ledger.shard(&key(delivery));
+    for place in 0..4 {
+        for home in 0..4 {
+            let world = World::new(ENTRIES);
+            assert_eq!(world.ledger.shards.len(), 4);
+            let in_shard = |shard: usize| {
+                let all = 0..u64::MAX;
+                all.into_iter().find(|&n| shard_of(&world.ledger, n) == shard)
+            };
+            let done = in_shard(place).expect("a key of this shard");
+            world.deliver(&attempt("a", done, 0));
+            for delivery in 1_000_000..1_000_000 + ENTRIES as u64 - 1 {
+                world.claim(&attempt("a", delivery, 0));
+            }
+            assert_eq!((world.ledger.entries(), world.ledger.evicted()), (ENTRIES, 0));
+            let new = (2_000_000..).find(|&n| shard_of(&world.ledger, n) == home);
+            world.claim(&attempt("a", new.expect("a key of this shard"), 0));
+            assert_eq!(
+                (world.ledger.entries(), world.ledger.evicted()),
+                (ENTRIES, 1),
+                "{place} for {home}"
+            );
+            assert!(!world.knows(done));
+        }
+    }
+}
+
+#[test]
 fn what_a_source_delivered_lately_is_let_through_once_by_one_wish() {
     let world = World::new(16);
     let ask = attempt("a", 1, 0);

@@ -38,8 +38,8 @@ enum End {
 
 /// Tests of the first round: most mutants fall to them.
 const QUICK: usize = 8;
-/// What a test may take beyond ten times what it took: the machine may be busy.
-const GRACE: Duration = Duration::from_secs(20);
+/// What tests may take beyond three times what they took: the machine may be busy.
+const GRACE: Duration = Duration::from_secs(30);
 
 pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes, Box<dyn Error>> {
     let output = Command::new(&built.program)
@@ -99,7 +99,7 @@ pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes
                     krate,
                     built,
                     &names,
-                    GRACE + takes * 10,
+                    GRACE + takes * 3,
                     ("HOOKWARD_MUTANT", &mutant.to_string()),
                 );
             }
