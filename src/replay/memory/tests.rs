@@ -210,6 +210,33 @@ fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
 }
 
 #[test]
+fn when_its_lease_is_over_a_delivery_is_nobodys() {
+    let world = World::new(16);
+    let ask = attempt("a", 1, 0);
+    let first = world.claim(&ask);
+    let other = attempt("a", 1, 1);
+    world.clock.advance(MINUTE - Duration::from_nanos(1));
+    let left = Duration::from_nanos(1);
+    assert!(matches!(world.ledger.glance(&other), Glance::Held(held) if held == left));
+    assert_eq!(world.ledger.forget_now(&ask.key, MINUTE), Forgotten::InFlight { left });
+    // Its record outlives it, so that its fence stays behind the next one's.
+    let renewed = Renewal {
+        key: ask.key,
+        source: ask.source.clone(),
+        fence: first.fence,
+        lease: MINUTE,
+        open: 2 * MINUTE,
+    };
+    assert_eq!(world.ledger.renew_now(&renewed), Renewed::Held);
+    world.clock.advance(MINUTE);
+    assert!(matches!(world.ledger.glance(&other), Glance::Nothing));
+    assert_eq!(world.ledger.forget_now(&ask.key, MINUTE), Forgotten::NotDelivered);
+    let second = world.claim(&other);
+    assert!(second.fence > first.fence && second.attempt == 2);
+    assert_eq!(world.ledger.renew_now(&renewed), Renewed::Fenced);
+}
+
+#[test]
 fn a_large_ledger_is_spread_over_its_locks() {
     let world = World::new(65_536);
     for delivery in 0..2000 {
