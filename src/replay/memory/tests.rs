@@ -193,6 +193,25 @@ fn a_source_that_floods_takes_nothing_from_one_that_does_not() {
 }
 
 #[test]
+fn what_a_source_had_once_is_not_held_against_it() {
+    let world = World::new(16);
+    for delivery in 0..16 {
+        world.deliver(&attempt("had-much", delivery, 0));
+    }
+    world.clock.advance(61 * MINUTE);
+    world.ledger.sweep();
+    assert_eq!(world.ledger.entries(), 0);
+    for delivery in 100..102 {
+        world.deliver(&attempt("had-much", delivery, 0));
+    }
+    for delivery in 200..214 {
+        world.deliver(&attempt("has-much", delivery, 0));
+    }
+    world.deliver(&attempt("new", 300, 0));
+    assert!(world.knows(100) && world.knows(101) && !world.knows(200));
+}
+
+#[test]
 fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
     // 65,536 records must fit in 8 to 12 MiB: 128 bytes each, five of index at a load of one half, and slack.
     assert!(size_of::<shard::Slot>() <= 136, "{}", size_of::<shard::Slot>());
