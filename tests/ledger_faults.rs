@@ -46,6 +46,22 @@ async fn redis_may_come_later_than_the_sidecar() {
 }
 
 #[tokio::test]
+async fn an_outage_is_found_without_requests_and_lasts_until_redis_answers() {
+    let mut server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    sidecar.granted(&ask()).await.release().await;
+    server.kill();
+    wait_until("the outage is found", async || !sidecar.replays.up()).await;
+    // Looked for four times a second.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!sidecar.replays.up(), "there is no Redis yet");
+    }
+    server.restart();
+    sidecar.recovered().await;
+}
+
+#[tokio::test]
 async fn a_killed_redis_costs_the_first_decisions_little_and_later_ones_nothing() {
     let mut server = RedisServer::start();
     let sidecar = Sidecar::on(server.port());

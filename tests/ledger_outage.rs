@@ -35,6 +35,10 @@ async fn each_source_has_its_policy() {
         let unguarded = granted(sidecar.claim(&delivered, OnOutage::Allow).await);
         assert!(unguarded.is_local() && unguarded.attempt() == 1);
         assert_eq!(unguarded.settle(&a(), &a()).await, Settled::Done);
+        let nobody_had_it = granted(sidecar.claim(&ask(), OnOutage::Allow).await);
+        assert_eq!(nobody_had_it.settle(&a(), &[]).await, Settled::Open);
+        let nobody_must = granted(sidecar.claim(&ask(), OnOutage::Allow).await);
+        assert_eq!(nobody_must.settle(&[], &a()).await, Settled::Open);
         match sidecar.claim(&again(&delivered), OnOutage::Local).await {
             Decision::Claimed(claim) if round == 0 => assert_eq!(claim.settle(&a(), &a()).await, Settled::Done),
             Decision::Done(seen) if round == 1 => assert!(seen.same_mac && seen.attempts == 1),
@@ -163,6 +167,25 @@ async fn a_success_that_only_this_process_knows_is_told_before_the_next_question
     assert!(sidecar.is_done(&first).await);
     assert_eq!(sidecar.replays.entries(), 0);
     assert!(Sidecar::on(server.port()).is_done(&first).await);
+}
+
+#[tokio::test]
+async fn a_success_that_only_this_process_knows_is_told_before_its_source_is_let_through() {
+    let mut server = RedisServer::start();
+    let sidecar = Sidecar::on(server.port());
+    let first = ask();
+    let claim = sidecar.granted(&first).await;
+    server.kill();
+    assert_eq!(claim.settle(&a(), &a()).await, Settled::Done);
+    server.restart();
+    let lately = Lately {
+        within: Duration::from_mins(10),
+        event: None,
+        window: Duration::from_mins(10),
+    };
+    let recalled = sidecar.doors[0].forget_since(&first.source, &lately).await;
+    assert_eq!(recalled.expect("Redis answers").deliverable, 1);
+    assert_eq!(sidecar.granted(&again(&first)).await.attempt(), 2);
 }
 
 /// What Redis alone had called delivered before it died is known all the same: to who delivered it, and to who was told.

@@ -193,6 +193,21 @@ mod tests {
         assert_eq!(table.look(tags[1], at(30)), Found::Free);
     }
 
+    #[test]
+    fn what_is_over_is_not_handed_on() {
+        let table = Table::new(1);
+        let tag = Tag(1);
+        assert!(table.change(tag, at(0), false, |_| Some((at(5), 7))));
+        for (now, held) in [(4, Some((at(5), 7))), (5, None)] {
+            let mut handed = None;
+            assert!(!table.change(tag, at(now), false, |old| {
+                handed = old;
+                None
+            }));
+            assert_eq!(handed, held, "{now}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_table_with_room_remembers_as_a_map_does(

@@ -325,6 +325,23 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn what_a_full_ledger_forgets_early_is_counted() {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(1_795_000_000)));
+        let (replays, _recovery) = Replays::in_process(clock, NonZeroUsize::MIN);
+        let door = replays.worker();
+        for number in 0..3 {
+            let ask = Ask {
+                key: DeliveryKey::from_bytes([number; 32]),
+                ..ask(1, Duration::from_secs(10))
+            };
+            let claim = granted(&door, ask).await;
+            let upstream = [DestinationName::upstream()];
+            assert_eq!(claim.settle(&upstream, &upstream).await, Settled::Done);
+            assert_eq!((replays.entries(), replays.evicted()), (1, number.into()));
+        }
+    }
+
     #[test]
     fn its_work_may_move_between_threads() {
         fn moves<T: Send>(_: &T) {}

@@ -274,3 +274,31 @@ async fn settle_debts(redis: &RedisLedger, debts: mpsc::Receiver<Owed>) {
         })
         .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{SystemClock, TestClock, Timestamp},
+        replay::Ask,
+    };
+
+    #[test]
+    fn only_a_ledger_on_redis_has_a_connection_and_costs_time() {
+        let clock = Arc::new(TestClock::at(Timestamp::from_secs(0)));
+        let (in_process, _recovery) = Replays::in_process(clock, NonZeroUsize::MIN);
+        assert!(in_process.store().is_none() && in_process.skew_millis().is_none() && in_process.up());
+        assert_eq!(in_process.timeout(), Duration::ZERO);
+        let target = Target {
+            timeout: Duration::from_millis(250),
+            ..Target::server("127.0.0.1", 1)
+        };
+        let clock = Arc::new(SystemClock::new());
+        let (on_redis, _recovery) = Replays::on_redis(clock, NonZeroUsize::MIN, &target).expect("a target");
+        assert!(on_redis.store().is_some());
+        assert_eq!(on_redis.timeout(), Duration::from_millis(250));
+        // A lease holds the forward, its own margin and the calls of the ledger.
+        let time = Duration::from_secs(10);
+        assert!(Ask::lease_for(time, on_redis.timeout()) > Ask::lease_for(time, Duration::ZERO));
+    }
+}

@@ -166,6 +166,18 @@ fn a_signed_text_that_anybody_can_have_signed_proves_nothing_in_a_header_either(
 }
 
 #[test]
+fn an_open_handshake_may_echo_what_its_body_says() {
+    let (provider, keys) = with(
+        "name: e\nsignature: {from: header:X-Sig}\nchallenge: [{auth: none, when: {'header:x-verify': '*'}, method: POST, reply: {body: '{json./challenge}'}}]",
+    );
+    let asked = posted("/", br#"{"challenge":"abc"}"#).set("X-Verify", "1");
+    match asked.judged(&provider, &keys) {
+        Ok(Finding::Challenge(answer)) => assert_eq!(&answer.body[..], b"abc"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_token_without_its_prefix_is_malformed_and_a_wrong_one_is_wrong() {
     let (provider, keys) =
         with("name: t\nalgorithm: token\nsignature: {from: header:Authorization, prefix: 'Bearer '}");

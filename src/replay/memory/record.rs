@@ -175,7 +175,7 @@ impl Record {
         }
     }
 
-    /// `floor` is the smallest fence that this ledger has not given out yet.
+    /// `floor` is the smallest fence that this ledger has not given out yet, so larger than the record's own.
     pub(super) fn claim(&mut self, ask: &Ask, now: Instant, floor: u64) -> Found {
         let let_through = matches!(&self.state, State::Done { again_until, .. } if *again_until > now);
         if !let_through && let Some(delivered) = self.delivered(now) {
@@ -196,7 +196,7 @@ impl Record {
             }
             State::Held { .. } | State::Free => {}
         }
-        self.fence = floor.max(self.fence + 1);
+        self.fence = floor;
         self.attempts = self.attempts.saturating_add(1);
         self.state = State::Held {
             owner: ask.owner,

@@ -193,6 +193,25 @@ fn a_source_that_floods_takes_nothing_from_one_that_does_not() {
 }
 
 #[test]
+fn what_a_source_had_once_is_not_held_against_it() {
+    let world = World::new(16);
+    for delivery in 0..16 {
+        world.deliver(&attempt("had-much", delivery, 0));
+    }
+    world.clock.advance(61 * MINUTE);
+    world.ledger.sweep();
+    assert_eq!(world.ledger.entries(), 0);
+    for delivery in 100..102 {
+        world.deliver(&attempt("had-much", delivery, 0));
+    }
+    for delivery in 200..214 {
+        world.deliver(&attempt("has-much", delivery, 0));
+    }
+    world.deliver(&attempt("new", 300, 0));
+    assert!(world.knows(100) && world.knows(101) && !world.knows(200));
+}
+
+#[test]
 fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
     // 65,536 records must fit in 8 to 12 MiB: 128 bytes each, five of index at a load of one half, and slack.
     assert!(size_of::<shard::Slot>() <= 136, "{}", size_of::<shard::Slot>());
@@ -210,6 +229,33 @@ fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
 }
 
 #[test]
+fn when_its_lease_is_over_a_delivery_is_nobodys() {
+    let world = World::new(16);
+    let ask = attempt("a", 1, 0);
+    let first = world.claim(&ask);
+    let other = attempt("a", 1, 1);
+    world.clock.advance(MINUTE - Duration::from_nanos(1));
+    let left = Duration::from_nanos(1);
+    assert!(matches!(world.ledger.glance(&other), Glance::Held(held) if held == left));
+    assert_eq!(world.ledger.forget_now(&ask.key, MINUTE), Forgotten::InFlight { left });
+    // Its record outlives it, so that its fence stays behind the next one's.
+    let renewed = Renewal {
+        key: ask.key,
+        source: ask.source.clone(),
+        fence: first.fence,
+        lease: MINUTE,
+        open: 2 * MINUTE,
+    };
+    assert_eq!(world.ledger.renew_now(&renewed), Renewed::Held);
+    world.clock.advance(MINUTE);
+    assert!(matches!(world.ledger.glance(&other), Glance::Nothing));
+    assert_eq!(world.ledger.forget_now(&ask.key, MINUTE), Forgotten::NotDelivered);
+    let second = world.claim(&other);
+    assert!(second.fence > first.fence && second.attempt == 2);
+    assert_eq!(world.ledger.renew_now(&renewed), Renewed::Fenced);
+}
+
+#[test]
 fn a_large_ledger_is_spread_over_its_locks() {
     let world = World::new(65_536);
     for delivery in 0..2000 {
@@ -219,6 +265,36 @@ fn a_large_ledger_is_spread_over_its_locks() {
     let (least, most) = (held.clone().min(), held.max());
     assert_eq!(world.ledger.shards.len(), SHARDS);
     assert!(least >= Some(5) && most <= Some(100), "{least:?} to {most:?}");
+}
+
+#[test]
+fn a_full_ledger_gives_up_a_record_wherever_it_is() {
+    const ENTRIES: usize = 1024;
+    let shard_of = |ledger: &MemoryLedger, delivery| ledger.shard(&key(delivery));
+    for place in 0..4 {
+        for home in 0..4 {
+            let world = World::new(ENTRIES);
+            assert_eq!(world.ledger.shards.len(), 4);
+            let in_shard = |shard: usize| {
+                let all = 0..u64::MAX;
+                all.into_iter().find(|&n| shard_of(&world.ledger, n) == shard)
+            };
+            let done = in_shard(place).expect("a key of this shard");
+            world.deliver(&attempt("a", done, 0));
+            for delivery in 1_000_000..1_000_000 + ENTRIES as u64 - 1 {
+                world.claim(&attempt("a", delivery, 0));
+            }
+            assert_eq!((world.ledger.entries(), world.ledger.evicted()), (ENTRIES, 0));
+            let new = (2_000_000..).find(|&n| shard_of(&world.ledger, n) == home);
+            world.claim(&attempt("a", new.expect("a key of this shard"), 0));
+            assert_eq!(
+                (world.ledger.entries(), world.ledger.evicted()),
+                (ENTRIES, 1),
+                "{place} for {home}"
+            );
+            assert!(!world.knows(done));
+        }
+    }
 }
 
 #[test]

@@ -287,6 +287,7 @@ fn headers_are_bounded_in_number_and_bytes() {
     headers.push(("x-one-more", "v"));
     assert_eq!(judged("POST", "/h", &headers), Err(GateRefusal::TooManyHeaders));
     let long = "v".repeat(MAX_HEADER_BYTES);
+    assert_eq!((MAX_HEADER_BYTES, MAX_TARGET_BYTES), (65_536, 65_536));
     // To the byte: a line is name, colon, blank, value and its end.
     let room = MAX_HEADER_BYTES - (HOST.0.len() + HOST.1.len() + 4) - ("x".len() + 4);
     assert_eq!(judged("POST", "/h", &[HOST, ("x", &long[..room])]), Ok(()));

@@ -131,6 +131,20 @@ fn a_source_that_floods_takes_no_copies_from_one_that_does_not() {
 }
 
 #[test]
+fn an_own_record_is_worth_any_copy_and_a_copy_none_of_who_has_less() {
+    let world = World::new(4);
+    for delivery in 0..3 {
+        world.claim(&attempt("loud", delivery, 0));
+    }
+    world.learn(&attempt("a", 100, 0));
+    world.learn(&attempt("loud", 200, 0));
+    assert!(world.remembers(100) && !world.remembers(200));
+    world.claim(&attempt("loud", 3, 0));
+    assert!(!world.remembers(100));
+    assert_eq!((world.ledger.entries(), world.ledger.copies()), (4, 0));
+}
+
+#[test]
 fn what_redis_has_been_told_is_a_copy_from_then_on() {
     let world = World::new(16);
     let (done, half) = (attempt("a", 1, 0), attempt("a", 2, 0));

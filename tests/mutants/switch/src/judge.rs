@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     error::Error,
     fs,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -14,6 +15,9 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+const SIGKILL: i32 = 9;
+const SIGXCPU: i32 = 24;
 
 /// Mutants by outcome.
 #[derive(Default)]
@@ -38,8 +42,10 @@ enum End {
 
 /// Tests of the first round: most mutants fall to them.
 const QUICK: usize = 8;
-/// What a test may take beyond ten times what it took: the machine may be busy.
-const GRACE: Duration = Duration::from_secs(20);
+/// Who computes longer than this hangs, in seconds of CPU time: what a busy machine takes away does not count.
+const LONGEST: u32 = 60;
+/// Who waits longer than this, beyond five times what the tests took, waits for ever.
+const GRACE: Duration = Duration::from_secs(120);
 
 pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes, Box<dyn Error>> {
     let output = Command::new(&built.program)
@@ -99,7 +105,7 @@ pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes
                     krate,
                     built,
                     &names,
-                    GRACE + takes * 10,
+                    GRACE + takes * 5,
                     ("HOOKWARD_MUTANT", &mutant.to_string()),
                 );
             }
@@ -144,14 +150,17 @@ fn each<T: Sync>(all: &[T], what: impl Fn(usize, &T) + Sync) {
 }
 
 fn run(krate: &Path, built: &Built, tests: &[impl AsRef<str>], patience: Duration, (name, value): (&str, &str)) -> End {
-    let mut child = Command::new(&built.program)
+    let limited = format!("ulimit -t {LONGEST}; exec \"$0\" \"$@\"");
+    let mut child = Command::new("sh")
+        .args(["-c", &limited])
+        .arg(&built.program)
         .args(["--exact", "--test-threads=1", "-Zunstable-options", "--fail-fast"])
         .args(tests.iter().map(AsRef::as_ref))
         // libtest ends with the first failure for those only who ask for what may still change.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("PROPTEST_FAILURE_PERSISTENCE", "off")
         .env(name, value)
-        .current_dir(krate)
+        // From here proptest does not find its sources, and remembers nothing for the next mutant.
+        .current_dir(krate.join("src"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -161,6 +170,7 @@ fn run(krate: &Path, built: &Built, tests: &[impl AsRef<str>], patience: Duratio
     loop {
         match child.try_wait().expect("it can be awaited") {
             Some(status) if status.success() => return End::Passed,
+            Some(status) if matches!(status.signal(), Some(SIGKILL | SIGXCPU)) => return End::Hung,
             Some(_) => return End::Failed,
             None if began.elapsed() > patience => {
                 let _it_may_be_over = child.kill();
