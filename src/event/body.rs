@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_body_in_single_bytes_does_not_keep_the_buffers_that_they_came_in() {
-        let (mut frames, alive) = (Frames::default(), std::sync::Arc::from(&b"x"[..]));
+        let (mut frames, alive) = (Frames::default(), std::sync::Arc::<[u8]>::from(&b"x"[..]));
         for _ in 0..200_000 {
             frames.push(Bytes::from_owner(Buffer(alive.clone())));
         }
