@@ -4,7 +4,7 @@ use crate::{
     crowd::{self, Tally},
     good,
     stage::Stage,
-    storm,
+    storm::{self, Reins},
 };
 use std::{
     path::Path,
@@ -12,15 +12,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Milliseconds within which 99 of 100 honest deliveries have to be answered.
 const BOUND_P99: f64 = 100.0;
 /// KiB by which memory may grow in the second half.
 const BOUND_GROWTH: u64 = 1024;
-/// Samples of memory around the middle, and at the end, of which the median counts.
-const AROUND: usize = 15;
+/// In the middle and at the end the attackers hold still for so many seconds: what bodies take, which comes and goes, is
+/// no growth. Of the memory in the last third of that time the median counts.
+const STILL: usize = 12;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -41,13 +42,18 @@ pub fn run(sidecar: &Path, options: &Options) -> bool {
     let tally = Arc::new(Tally::default());
     let stop = Arc::new(AtomicBool::new(false));
     let crowd = crowd::gather(stage.port, options.connections, &tally);
-    let storm = storm::rage(stage.port, &stop);
+    let reins = Arc::new(Reins::default());
+    let storm = storm::rage(stage.port, &reins);
     let (sending, account) = good::send(stage.port, options.good, 1000, &stop);
-    let (begun, whole) = (Instant::now(), Duration::from_secs(options.seconds));
+    let whole = usize::try_from(options.seconds).expect("minutes");
     let mut memory = Vec::new();
-    while begun.elapsed() < whole {
+    while memory.len() < whole {
         std::thread::sleep(Duration::from_secs(1));
         memory.push(stage.memory().now);
+        let until = [whole / 2, whole].map(|end| end.saturating_sub(memory.len()));
+        reins
+            .hold
+            .store(until.into_iter().any(|left| (1..=STILL).contains(&left)), Relaxed);
         if memory.len() % 30 == 0 {
             let account = account.lock().expect("nobody panics with it").clone();
             println!(
@@ -64,6 +70,7 @@ pub fn run(sidecar: &Path, options: &Options) -> bool {
         }
     }
     stop.store(true, Relaxed);
+    reins.stop.store(true, Relaxed);
     tally.stop.store(true, Relaxed);
     sending.join().expect("it does not panic");
     let strikes = storm.join().expect("it does not panic");
@@ -86,7 +93,7 @@ pub fn run(sidecar: &Path, options: &Options) -> bool {
         account.quantile(0.5),
         account.refused
     );
-    let (middle, end) = (around(&memory, memory.len() / 2), around(&memory, memory.len()));
+    let (middle, end) = (before(&memory, whole / 2), before(&memory, whole));
     let growth = end.saturating_sub(middle);
     println!(
         "RSS {middle} KiB in the middle, {end} KiB at the end: grew by {growth} KiB in the second half (bound {BOUND_GROWTH}); peak {} KiB",
@@ -101,8 +108,8 @@ pub fn run(sidecar: &Path, options: &Options) -> bool {
 }
 
 /// The median of the samples before this one.
-fn around(memory: &[u64], end: usize) -> u64 {
-    let mut some = memory[end.saturating_sub(AROUND)..end].to_vec();
+fn before(memory: &[u64], end: usize) -> u64 {
+    let mut some = memory[end.saturating_sub(STILL / 3)..end].to_vec();
     some.sort_unstable();
     some.get(some.len() / 2).copied().unwrap_or(0)
 }

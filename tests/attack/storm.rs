@@ -70,15 +70,23 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// How often each attack was made, and what its first answers were: a status, or how the connection ended.
 pub type Tally = BTreeMap<String, u64>;
 
+/// Tells the attackers what to do.
+#[derive(Default)]
+pub struct Reins {
+    pub stop: AtomicBool,
+    /// Nobody strikes for now.
+    pub hold: AtomicBool,
+}
+
 /// Attacks until told to stop.
-pub fn rage(port: u16, stop: &Arc<AtomicBool>) -> JoinHandle<Tally> {
-    let stop = Arc::clone(stop);
+pub fn rage(port: u16, reins: &Arc<Reins>) -> JoinHandle<Tally> {
+    let reins = Arc::clone(reins);
     std::thread::spawn(move || {
         let tally = Rc::new(RefCell::new(Tally::new()));
         let all = tokio::task::LocalSet::new();
         all.block_on(&stage::runtime(), async {
             let lines = ATTACKS.map(|(attack, a_second)| {
-                tokio::task::spawn_local(line(port, attack, a_second, Arc::clone(&stop), Rc::clone(&tally)))
+                tokio::task::spawn_local(line(port, attack, a_second, Arc::clone(&reins), Rc::clone(&tally)))
             });
             for line in lines {
                 line.await.expect("an attacker does not panic");
@@ -89,14 +97,17 @@ pub fn rage(port: u16, stop: &Arc<AtomicBool>) -> JoinHandle<Tally> {
     })
 }
 
-async fn line(port: u16, attack: Attack, a_second: u32, stop: Arc<AtomicBool>, tally: Rc<RefCell<Tally>>) {
+async fn line(port: u16, attack: Attack, a_second: u32, reins: Arc<Reins>, tally: Rc<RefCell<Tally>>) {
     let mut due = interval(Duration::from_secs(1) / a_second);
     due.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let replayed: Rc<[u8]> = Pen::default().github("203.0.113.77", "captured", 1000).into();
     for number in 0_u64.. {
         due.tick().await;
-        if stop.load(Relaxed) {
+        if reins.stop.load(Relaxed) {
             return;
+        }
+        if reins.hold.load(Relaxed) {
+            continue;
         }
         let (tally, replayed) = (Rc::clone(&tally), Rc::clone(&replayed));
         tokio::task::spawn_local(async move {
