@@ -174,7 +174,7 @@ impl Sidecar {
                 fetcher: Arc::new(fetcher),
                 enrolments: Enrolments::default(),
                 in_flight: Budget::new(settings.limits.in_flight as u64),
-                waits: Waits::default(),
+                waits: Waits::of(settings.limits.in_flight),
                 buffered: Rooms::new(settings.limits.buffered_bytes),
                 cut: CancellationToken::new(),
                 draining: AtomicBool::new(false),

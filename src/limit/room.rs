@@ -3,7 +3,8 @@
 //! While others hold at most half of it, whoever comes first has what he needs, so that the largest honest body passes.
 //! Over half the rest is shared: bodies that nothing has proven yet may hold half of all, one source half, and one
 //! client's unproven bodies an eighth. So forgers cannot take the room of what is authentic, one source not that of the
-//! others, and one client not that of other clients.
+//! others, and one client not that of other clients. A short body, as nearly every webhook is, needs no share but room,
+//! and several large ones that nothing has proven leave some for it.
 
 use super::{Budget, Share, prefix::Prefix};
 use std::{
@@ -17,6 +18,8 @@ use std::{
 };
 
 const SHARDS: usize = 16;
+/// Up to here a body is short, if that is not more than a sixty-fourth of all.
+const SHORT: u64 = 64 * 1024;
 
 /// All bodies of the process. Clones are the same room.
 #[derive(Clone)]
@@ -53,7 +56,7 @@ pub enum Crowded {
     #[error("limits.buffered_bytes is exhausted")]
     All,
     /// The bodies that nothing has proven yet hold half of it.
-    #[error("limits.buffered_bytes: over half is in use, and bodies still unverified hold half of all")]
+    #[error("limits.buffered_bytes: over half is in use, and bodies still unverified hold what they may have")]
     Unproven,
     /// The bodies of this source hold half of it.
     #[error("limits.buffered_bytes: over half is in use, and this source holds half of all")]
@@ -110,7 +113,15 @@ impl Room {
     pub fn grow(&mut self, more: u64, known: impl FnOnce() -> bool) -> Result<(), Crowded> {
         let inner = &self.rooms.0;
         let others = inner.all.used().saturating_sub(self.size);
-        if others > inner.bound / 2 {
+        let whole = self.size.saturating_add(more);
+        let is_short = whole <= SHORT.min(inner.bound / 64);
+        if !is_short && inner.unproven.load(Relaxed) > self.size {
+            let left = inner.bound.saturating_sub(others).saturating_sub(whole);
+            if left < inner.bound / 16 {
+                return Err(Crowded::Unproven);
+            }
+        }
+        if !is_short && others > inner.bound / 2 {
             if inner.unproven.load(Relaxed).saturating_add(more) > inner.bound / 2 {
                 return Err(Crowded::Unproven);
             }

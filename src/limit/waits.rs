@@ -15,12 +15,13 @@ use tokio::sync::Notify;
 /// So long nobody's place is taken: three round trips round the world, or a lost packet.
 const SAFE: Duration = Duration::from_millis(500);
 
-/// All requests that wait for their bodies, the longest wait first. Bounded by the places in flight.
-#[derive(Clone, Default)]
+/// All requests that wait for their bodies, the longest wait first. Bounded by the places in flight; half of these may
+/// wait for long.
+#[derive(Clone)]
 pub struct Waits(Arc<Mutex<All>>);
 
-#[derive(Default)]
 struct All {
+    most: usize,
     next: u64,
     lent: BTreeMap<(Monotonic, u64), (Share, Arc<Notify>)>,
 }
@@ -34,13 +35,27 @@ pub struct Wait {
 }
 
 impl Waits {
-    /// Puts a place where others may take it. `since`: when its request came.
+    /// Of so many places in flight.
+    pub fn of(in_flight: usize) -> Self {
+        Self(Arc::new(Mutex::new(All {
+            most: in_flight.div_ceil(2),
+            next: 0,
+            lent: BTreeMap::new(),
+        })))
+    }
+
+    /// Puts a place where others may take it. `since`: when its request came. If more than half of all places are there,
+    /// the longest wait ends.
     pub fn lend(&self, share: Share, since: Monotonic) -> Wait {
         let taken = Arc::new(Notify::new());
         let mut all = self.all();
         let key = (since, all.next);
         all.next += 1;
         all.lent.insert(key, (share, Arc::clone(&taken)));
+        let crowded = all.lent.len() > all.most;
+        drop(all);
+        // Given back outside of the lock.
+        let _place = if crowded { self.take(since) } else { None };
         Wait {
             waits: self.clone(),
             key,
@@ -96,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_longest_wait_ends_for_a_newcomer_and_no_honest_one() {
-        let (budget, waits) = (Budget::new(2), Waits::default());
+        let (budget, waits) = (Budget::new(2), Waits::of(8));
         let place = || budget.take(1).expect("a place");
         let (late, early) = (waits.lend(place(), at(200)), waits.lend(place(), at(100)));
         assert!(budget.take(1).is_none() && waits.take(at(599)).is_none());
@@ -112,8 +127,22 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_places_may_wait_for_long() {
+        let (budget, waits) = (Budget::new(8), Waits::of(8));
+        let lend = |millis| waits.lend(budget.take(1).expect("a place"), at(millis));
+        let mut lent: Vec<Wait> = (0..4).map(lend).collect();
+        lent.push(lend(400));
+        assert_eq!(budget.used(), 5, "nobody has waited for long");
+        lent.push(lend(501));
+        assert_eq!(budget.used(), 5, "one place was given back");
+        assert!(lent[0].taken().now_or_never().is_some() && lent[1].taken().now_or_never().is_none());
+        drop(lent);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn a_wait_that_is_given_up_gives_its_place_back() {
-        let (budget, waits) = (Budget::new(1), Waits::default());
+        let (budget, waits) = (Budget::new(1), Waits::of(8));
         drop(waits.lend(budget.take(1).expect("a place"), at(0)));
         assert_eq!(budget.used(), 0);
         assert!(waits.take(at(9000)).is_none());

@@ -14,7 +14,11 @@ use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
 use pace::Pace;
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
+
+/// Where there is no room, and some is about to be free: when to look again, and how often.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
+const MOST_TRIES: u32 = 20;
 
 /// A request with its body.
 pub(super) struct Assembled {
@@ -146,7 +150,16 @@ where
             let reason = format!("body over max_body {}", admitted.source.max_body);
             return Err(Ending::new(Outcome::TooLarge, reason).closing());
         }
-        buffered.grow(data.len() as u64, known).map_err(overloaded)?;
+        let mut tries = 0;
+        while let Err(crowded) = buffered.grow(data.len() as u64, known) {
+            // The longest wait for a body ends, and its room is free as soon as its task has run.
+            let now = shared.observers.clock.monotonic();
+            if tries == MOST_TRIES || tries == 0 && shared.waits.take(now).is_none() {
+                return Err(overloaded(crowded));
+            }
+            tries += 1;
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
     }

@@ -16,12 +16,9 @@ use tokio::sync::Notify;
 
 use super::{
     Timeouts,
-    occupancy::Occupancy,
+    occupancy::{Head, Occupancy},
     watch::{Order, Phase, Watch},
 };
-
-/// From so many connections on (12 MiB of what a connection holds for its requests) it is given back after each answer.
-const TIGHT: usize = 512;
 
 /// The watches of one worker's connections and the tick that runs over them.
 pub(super) struct Deadlines {
@@ -35,6 +32,8 @@ pub(super) struct Deadlines {
     /// back what only requests need.
     evictable: u32,
     closing: AtomicBool,
+    /// The tick in which there was nobody to be closed to make room.
+    pressed: AtomicU32,
     occupancy: Arc<Occupancy>,
     watches: Mutex<Watches>,
     occupied: Notify,
@@ -80,6 +79,7 @@ impl Deadlines {
             parting: ticks(timeouts.parting),
             evictable: ticks(Duration::from_secs(1)),
             closing: AtomicBool::new(false),
+            pressed: AtomicU32::new(u32::MAX),
             occupancy,
             watches: Mutex::default(),
             occupied: Notify::new(),
@@ -134,6 +134,12 @@ impl Deadlines {
         }
     }
 
+    /// How many idle connections could rest.
+    #[cfg(test)]
+    pub(super) fn working(&self) -> usize {
+        self.watches().open.values().filter(|watch| watch.could_rest()).count()
+    }
+
     /// How many connections are in which phase.
     #[cfg(test)]
     pub(super) fn census(&self) -> Census {
@@ -156,19 +162,39 @@ impl Deadlines {
         self.now.load(Relaxed)
     }
 
-    /// So many connections are open that what one holds while it is idle matters.
+    /// Must an idle connection give back at once what it does not need?
     pub(super) fn is_tight(&self) -> bool {
-        self.occupancy.connections() > TIGHT
+        self.occupancy.is_tight()
     }
 
     /// Makes room at once for a connection that was accepted and finds no place.
     pub(super) fn press(&self) {
-        self.make_room(&self.watches(), self.now(), |_| true);
+        self.press_some(|_| true);
     }
 
     /// The same for one that is about to speak HTTP/2.
     pub(super) fn press_http2(&self) {
-        self.make_room(&self.watches(), self.now(), Watch::is_http2);
+        self.press_some(Watch::is_http2);
+    }
+
+    /// Bytes of heads that are not whole yet, to be counted.
+    pub(super) fn head(&self) -> Head {
+        Head::new(&self.occupancy)
+    }
+
+    /// Makes room for a head that has grown, if heads take too much in all.
+    pub(super) fn press_heads(&self) {
+        if self.occupancy.is_full_of_heads() {
+            self.press_some(|watch| watch.phase() == Phase::Head);
+        }
+    }
+
+    /// Who was looked for in vain is not looked for again before the next tick.
+    fn press_some(&self, of_these: impl Fn(&Watch) -> bool) {
+        let now = self.now();
+        if self.pressed.load(Relaxed) != now && self.make_room(&self.watches(), now, of_these) == 0 {
+            self.pressed.store(now, Relaxed);
+        }
     }
 
     fn look(&self, now: u32) {
@@ -180,7 +206,10 @@ impl Deadlines {
             }
         }
         if self.occupancy.is_pressed() {
-            self.make_room(&watches, now, |_| true);
+            let _found = self.make_room(&watches, now, |_| true);
+        }
+        if self.occupancy.is_pressed_by_http2() {
+            let _found = self.make_room(&watches, now, Watch::is_http2);
         }
     }
 
@@ -207,8 +236,8 @@ impl Deadlines {
 
     /// Closes the sixteenth of these connections that has been idle, or at a greeting or a head, for the longest time, when
     /// others wait for a place: without this, whoever holds all places with silent or slow connections locks every sender
-    /// out for the whole timeout.
-    fn make_room(&self, watches: &Watches, now: u32, of_these: impl Fn(&Watch) -> bool) {
+    /// out for the whole timeout. How many are closed.
+    fn make_room(&self, watches: &Watches, now: u32, of_these: impl Fn(&Watch) -> bool) -> usize {
         let these = || watches.open.values().filter(|watch| of_these(watch));
         let mut unused: Vec<(u32, &Arc<Watch>)> = these()
             .filter(|watch| matches!(watch.phase(), Phase::Idle | Phase::Greeting | Phase::Head))
@@ -216,9 +245,11 @@ impl Deadlines {
             .filter(|(ticks, _)| *ticks > self.evictable)
             .collect();
         unused.sort_unstable_by_key(|(ticks, _)| std::cmp::Reverse(*ticks));
-        for (_, watch) in unused.into_iter().take(these().count().div_ceil(16)) {
+        unused.truncate(these().count().div_ceil(16));
+        for (_, watch) in &unused {
             watch.order(Order::Evicted);
         }
+        unused.len()
     }
 
     fn watches(&self) -> MutexGuard<'_, Watches> {

@@ -2,7 +2,7 @@
 
 use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, connection::is_long, gate, watch::Watch};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -46,6 +46,7 @@ impl<A: App> Desk<A> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, incoming) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
+        let may_be_last = head.version != Version::HTTP_11 || speaks_of_closing(&head.headers);
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
         let carrier = if http2 {
             Carrier::Stream(Arc::clone(&self.worker), Arc::clone(&self.watch))
@@ -70,8 +71,21 @@ impl<A: App> Desk<A> {
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        // Then hyper ends the connection itself, and whatever comes behind is no further request.
+        if may_be_last || response.headers().contains_key(header::CONNECTION) {
+            self.watch.answers_last();
+        }
         response
     }
+}
+
+/// Could this be taken for `Connection: close`? Rather than not.
+fn speaks_of_closing(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values.into_iter().any(|value| {
+        let close = |five: &[u8]| five.eq_ignore_ascii_case(b"close");
+        value.to_str().is_err() || value.as_bytes().windows(5).any(close)
+    })
 }
 
 impl<A: App> Desk<A> {

@@ -12,6 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// So many connections may speak HTTP/2 however low the limit of connections is.
 const LEAST_HTTP2: usize = 16;
 
+/// From so many connections on what only requests need is given back after each of them.
+const TIGHT: usize = 512;
+/// Bytes of all heads that are not whole yet: 800 from each of 10,000 connections.
+const HEADS_BYTES: usize = 8 * 1024 * 1024;
+
 /// Shared by all workers: the only figures that they share in the inbound edge.
 pub struct Occupancy {
     limit: usize,
@@ -19,6 +24,8 @@ pub struct Occupancy {
     places: Arc<Semaphore>,
     http2: Arc<Semaphore>,
     waiting: AtomicUsize,
+    waiting_for_http2: AtomicUsize,
+    heads: AtomicUsize,
     in_flight: AtomicUsize,
     arrivals: AtomicU64,
 }
@@ -39,6 +46,8 @@ impl Occupancy {
             places: Arc::new(Semaphore::new(limit)),
             http2: Arc::new(Semaphore::new(limit.div_ceil(16).max(LEAST_HTTP2))),
             waiting: AtomicUsize::new(0),
+            waiting_for_http2: AtomicUsize::new(0),
+            heads: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             arrivals: AtomicU64::new(0),
         })
@@ -66,6 +75,11 @@ impl Occupancy {
         }
     }
 
+    /// Heads that are not whole yet take so many bytes in all that the oldest have to go.
+    pub(super) fn is_full_of_heads(&self) -> bool {
+        self.heads.load(Relaxed) > HEADS_BYTES
+    }
+
     /// No further connection may speak HTTP/2 now.
     pub(super) fn is_full_of_http2(&self) -> bool {
         self.http2.available_permits() == 0
@@ -74,6 +88,7 @@ impl Occupancy {
     /// Waits until one more connection may speak HTTP/2. What that needs (30 KiB, and windows for bodies) it keeps for as
     /// long as it lives, which HTTP/1.1 does not, so a sixteenth of the connections may.
     pub(super) async fn http2_place(&self) -> OwnedSemaphorePermit {
+        let _waiting = Waiting::new(&self.waiting_for_http2);
         let permit = Arc::clone(&self.http2).acquire_owned().await;
         permit.expect("the semaphore of HTTP/2 is never closed")
     }
@@ -83,6 +98,12 @@ impl Occupancy {
         Place {
             _permit: Arc::clone(&self.places).try_acquire_owned().ok(),
         }
+    }
+
+    /// So many connections are open that what each of them holds while it is idle matters: 12 MiB, or in a small house as
+    /// much less.
+    pub(super) fn is_tight(&self) -> bool {
+        self.connections() > TIGHT.min(self.limit / 16)
     }
 
     /// Close to a bound: an eighth of the connections is left, or a quarter of the requests. From here on every answer
@@ -100,6 +121,11 @@ impl Occupancy {
     /// Somebody waits for a place.
     pub(super) fn is_pressed(&self) -> bool {
         self.waiting.load(Relaxed) > 0
+    }
+
+    /// Somebody waits for a place to speak HTTP/2.
+    pub(super) fn is_pressed_by_http2(&self) -> bool {
+        self.waiting_for_http2.load(Relaxed) > 0
     }
 
     /// A request passed the gate.
@@ -127,6 +153,34 @@ impl Occupancy {
             };
             seen = arrivals;
         }
+    }
+}
+
+/// The bytes of a head that is not whole yet.
+pub(super) struct Head {
+    occupancy: Arc<Occupancy>,
+    size: usize,
+}
+
+impl Head {
+    pub(super) fn new(occupancy: &Arc<Occupancy>) -> Self {
+        Self {
+            occupancy: Arc::clone(occupancy),
+            size: 0,
+        }
+    }
+
+    /// It takes so much now.
+    pub(super) fn takes(&mut self, size: usize) {
+        self.occupancy.heads.fetch_add(size, Relaxed);
+        self.occupancy.heads.fetch_sub(self.size, Relaxed);
+        self.size = size;
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        self.takes(0);
     }
 }
 

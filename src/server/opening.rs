@@ -3,20 +3,21 @@
 //! hyper takes 16 KiB for a connection as soon as it is asked to serve it, and keeps them for as long as that lives. So
 //! it is asked only when a whole head is there, and let go when the connection has been idle for a while.
 
-use super::{connection::Begun, io::TimedIo};
+use super::{connection::Begun, gate, io::TimedIo};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a client with prior knowledge of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A head that is longer is hyper's to gather, which bounds it: its buffer is no longer the larger one.
-const LONGEST: usize = 8 * 1024;
+/// A head that is longer is hyper's to refuse.
+const LONGEST: usize = gate::MAX_TARGET_BYTES;
 /// Room for one read: mostly the whole head and a short body.
 const ONE_READ: usize = 4 * 1024;
 /// As many header fields as hyper reads.
@@ -42,6 +43,8 @@ where
         return Ok(Begun::Http2);
     }
     let mut begun = Vec::from(read);
+    let deadlines = Arc::clone(io.watched().deadlines());
+    let mut held = deadlines.head();
     loop {
         match (begun.as_slice(), tongue) {
             ([], _) => {}
@@ -55,6 +58,10 @@ where
                     break;
                 }
             }
+        }
+        if !begun.is_empty() {
+            held.takes(begun.capacity());
+            deadlines.press_heads();
         }
         if more(io, &mut begun).await? == 0 {
             if begun.is_empty() {

@@ -8,6 +8,7 @@ mod greeting;
 mod heads;
 mod http2;
 mod limits;
+mod resting;
 
 use self::client::{Answer, Client, post};
 use super::{
@@ -166,6 +167,11 @@ impl House {
         Self::with(timeouts(), 100)
     }
 
+    /// One in which a connection rests as soon as it is idle, and one in which the next request mostly comes before that.
+    fn both() -> [Self; 2] {
+        [15, 10_000].map(|connections| Self::with(timeouts(), connections))
+    }
+
     fn with(timeouts: Timeouts, connections: usize) -> Self {
         Self::welcoming(timeouts, connections, Welcome::default())
     }
@@ -238,6 +244,11 @@ impl House {
             sum.stalled += census.stalled;
         }
         sum
+    }
+
+    /// Connections that hold what a request needs.
+    fn working(&self) -> usize {
+        self.deadlines.iter().map(|deadlines| deadlines.working()).sum()
     }
 
     fn until_census(&self, condition: impl Fn(Census) -> bool) {

@@ -156,6 +156,12 @@ impl Watch {
         self.works.store(false, Relaxed);
     }
 
+    /// The answer that is being given is the last one, and whoever serves the connection has to end it: what comes behind
+    /// is no further request.
+    pub(super) fn answers_last(&self) {
+        self.works.store(false, Relaxed);
+    }
+
     /// From here on this is HTTP/2.
     pub(super) fn speaks_http2(&self) {
         self.http2.store(true, Relaxed);

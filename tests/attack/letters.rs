@@ -12,7 +12,8 @@ pub const SECRET: &str = "attack-run-secret-of-32-bytes-ok";
 pub fn sources() -> String {
     format!(
         "sources:\n  github: {{provider: github, path: /github, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
-         stripe: {{provider: stripe, path: /stripe, secrets: [{{value: \"{SECRET}\"}}]}}\n"
+         stripe: {{provider: stripe, path: /stripe, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
+         open: {{provider: none, path: /open, allow_unverified: true}}\n"
     )
 }
 
@@ -73,6 +74,15 @@ pub fn forged(client: &str, body: &[u8]) -> Vec<u8> {
 /// A head without its end: a body of this length is still to come.
 pub fn forged_head(client: &str, length: usize) -> Vec<u8> {
     head("github", client, &forged_headers(), length).into_bytes()
+}
+
+/// The same for chunks.
+pub fn forged_chunked(client: &str) -> String {
+    forged_text(client).replace("Content-Length: 0", "Transfer-Encoding: chunked")
+}
+
+fn forged_text(client: &str) -> String {
+    head("github", client, &forged_headers(), 0)
 }
 
 fn post(source: &str, client: &str, signature: &str, body: &[u8]) -> Vec<u8> {

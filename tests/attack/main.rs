@@ -12,7 +12,10 @@ mod flood;
 mod good;
 mod letters;
 mod memory;
+mod mixed;
+mod slow;
 mod stage;
+mod storm;
 #[path = "../chaos/wire.rs"]
 #[expect(dead_code, reason = "the chaos run needs more of it")]
 mod wire;
@@ -34,12 +37,18 @@ struct Options {
 enum Part {
     /// Idle and slow connections, a million clients and large bodies: the most memory that it ever takes
     Memory(memory::Options),
+    /// Attackers of every kind beside honest senders
+    Mixed(mixed::Options),
+    /// slowhttptest -H, -B, -X, -R
+    Slow(slow::Options),
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let kept = match &options.part {
         Part::Memory(memory) => memory::run(&options.sidecar, memory),
+        Part::Mixed(mixed) => mixed::run(&options.sidecar, mixed),
+        Part::Slow(slow) => slow::run(&options.sidecar, slow),
     };
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -118,6 +118,11 @@ impl Stage {
         self.child.try_wait().expect("it can be awaited").is_some()
     }
 
+    /// A file of this run.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// What it wrote to stderr: nothing, if all is well.
     pub fn complaints(&self) -> String {
         fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()

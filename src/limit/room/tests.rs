@@ -67,6 +67,25 @@ fn to_the_byte_half_is_not_more_than_half() {
 }
 
 #[test]
+fn two_large_forgeries_do_not_lock_a_short_body_out() {
+    let rooms = Rooms::new(BOUND);
+    let forged = |client, bytes| {
+        let mut room = rooms.open(&SourceBytes::default(), Some(ip(client)));
+        let mut got = 0;
+        while got < bytes && grow(&mut room, 1).is_ok() {
+            got += 1;
+        }
+        (room, got)
+    };
+    let (first, second) = (forged(1, 31), forged(2, 31));
+    assert_eq!((first.1, second.1), (31, 29), "a sixteenth stays free");
+    assert_eq!(forged(3, 31).1, 1, "what is short");
+    let mut short = rooms.open(&SourceBytes::default(), Some(ip(1)));
+    assert_eq!(grow(&mut short, 1), Ok(()), "whoever it is from");
+    assert_eq!(grow(&mut short, 1), Err(Crowded::Unproven), "it is not short any more");
+}
+
+#[test]
 fn under_pressure_one_source_holds_half_at_most_and_others_go_on() {
     let rooms = Rooms::new(BOUND);
     let (loud, quiet) = (SourceBytes::default(), SourceBytes::default());
