@@ -25,6 +25,7 @@ use super::support::{
     wire::Connection,
 };
 use case::{After, Case, Forwarded, Piece, Table};
+use frames::Fate;
 use judge::Judge;
 
 const YAML: &str = "
@@ -61,6 +62,10 @@ sources:
     path: /instagram
     secrets: [{env: SECRET}]
     settings: {verify_token: {env: TOKEN}}
+  sns:
+    provider: aws-sns
+    path: /sns
+    settings: {topic_arn: \"arn:aws:sns:us-east-1:123456789012:orders\"}
   stripe:
     provider: stripe
     path: /stripe
@@ -82,6 +87,7 @@ fn rows() -> Vec<Case> {
     table.over_both(trust::trust);
     trust::proxies(&mut table);
     table.over_both(signatures::signatures);
+    table.over_both(signatures::addresses);
     table.over_both(content::content);
     table.over_both(content::times);
     table.over_both(content::documents);
@@ -200,7 +206,7 @@ fn every_row_over_every_wire() {
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(count >= 897, "only {count} cases");
+    assert!(count >= 1284, "only {count} cases");
 }
 
 /// The judge of the cases would see a case that is wrong.
@@ -234,6 +240,25 @@ fn the_judge_sees_what_is_wrong() {
     assert!(judged(&case(duplicate, None, After::Closes), 4).is_err());
     assert!(judged(&case(delivered, None, After::Serves), 5).is_err());
     assert_eq!(judged(&case(duplicate, None, After::Serves), 6), Ok(()));
+    let mut stream = frames::all()
+        .into_iter()
+        .find(|case| case.fate == Fate::Delivered)
+        .expect("one");
+    let to = door.sidecar.addresses.webhooks;
+    assert_eq!(frames::judge(&mut judge, &stream, 7, to), Ok(()));
+    assert!(frames::judge(&mut judge, &stream, 8, to).is_err(), "a duplicate");
+    stream.forwarded = None;
+    stream.fate = Fate::Said(200, "duplicate");
+    assert_eq!(frames::judge(&mut judge, &stream, 20, to), Ok(()));
+    for (n, fate) in (9..).zip([
+        Fate::Said(200, "delivered"),
+        Fate::Said(409, "duplicate"),
+        Fate::Reset,
+        Fate::Gone(1),
+    ]) {
+        stream.fate = fate;
+        assert!(frames::judge(&mut judge, &stream, n, to).is_err(), "{fate:?}");
+    }
     assert!(
         !judge.sum(&door.sidecar).is_empty(),
         "the wrong expectations are not in the figures"

@@ -1,5 +1,6 @@
 //! A client without an HTTP library: what a test writes is what goes over the wire.
 
+use socket2::{Domain, Socket, Type};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -134,6 +135,14 @@ impl Connection {
 
     pub fn try_open(to: SocketAddr) -> std::io::Result<Self> {
         TcpStream::connect(to).map(Self::over)
+    }
+
+    /// A connection whose segments are so small, however large those of loopback may be.
+    pub fn open_in_segments(to: SocketAddr, bytes: u32) -> Self {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
+        socket.set_tcp_mss(bytes).expect("a TCP socket");
+        socket.connect(&to.into()).expect("the sidecar accepts");
+        Self::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> Self {

@@ -237,8 +237,10 @@ const ROWS: [Row; 87] = [
     row(
         51,
         "the address of a key or certificate in the request",
-        Nowhere,
+        Both,
         &[
+            "nothing_is_fetched_from_elsewhere_nor_for_what_no_key_could_prove",
+            "strangers_cannot_send_us_to_a_key_server_without_end",
             "only_the_named_hosts_are_believed",
             "every_vector_is_judged_right_in_one_run_and_nothing_secret_is_told",
             "tests/vectors/aws-sns.json",
@@ -431,6 +433,8 @@ const ROWS: [Row; 87] = [
             "silent_connections_make_room_for_a_sender",
             "without_file_descriptors_accepting_pauses_and_recovers",
             "running_out_of_files_passes_when_connections_close",
+            "overload_comes_in_stages",
+            "close_to_a_bound_an_answer_ends_its_connection_after_the_streams_beside_it",
         ],
     ),
     row(

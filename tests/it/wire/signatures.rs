@@ -1,6 +1,10 @@
 //! Rows 42 to 54: signatures that are missing, doubled, cut, dressed up or of another kind.
 
-use super::super::support::signed::{SECRET, TOKEN, hmac_sha256, standard_secret};
+use super::super::support::{
+    Request,
+    publisher::TOPIC,
+    signed::{SECRET, TOKEN, hmac_sha256, standard_secret},
+};
 use super::case::{Table, signature};
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -85,5 +89,36 @@ pub fn signatures(t: &mut Table) {
         } else {
             t.off(56, what, &p, 401);
         }
+    }
+}
+
+/// Messages of Amazon SNS that say where their certificate is to be had, and do not mean Amazon.
+pub fn addresses(t: &mut Table) {
+    let file = "SimpleNotificationService-0123456789abcdef.pem";
+    for url in [
+        format!("https://evil.example/{file}"),
+        format!("http://sns.us-east-1.amazonaws.com/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com.evil.example/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com@evil.example/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com:8443/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com./{file}"),
+        format!("https://evil.example#sns.us-east-1.amazonaws.com/{file}"),
+        format!("https://evil.example\\\\@sns.us-east-1.amazonaws.com/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com/bucket/{file}"),
+        format!("https://sns.us-east-1.amazonaws.com/{file}?x=.pem"),
+        format!("https://sns.s3.amazonaws.com/{file}"),
+        format!("https://s3.amazonaws.com/sns/{file}"),
+        format!("https://169.254.169.254/{file}"),
+        format!("https://127.0.0.1/{file}"),
+        "file:///etc/passwd".to_owned(),
+        String::new(),
+    ] {
+        let body = format!(
+            "{{\"Type\":\"Notification\",\"MessageId\":\"sns-1\",\"TopicArn\":\"{TOPIC}\",\"Message\":\"m\",\"Timestamp\":\
+             \"2025-10-09T08:53:20.000Z\",\"SignatureVersion\":\"2\",\"Signature\":\"{}\",\"SigningCertURL\":\"{url}\"}}",
+            BASE64.encode(&[0x41; 256])
+        );
+        let what = if url.is_empty() { "nowhere" } else { &url };
+        t.other(51, what, &Request::post("/sns", body), 401);
     }
 }
