@@ -125,7 +125,7 @@ where
         };
         let frame = tokio::select! {
             biased;
-            frame = body.frame() => frame,
+            frame = body.frame() => frame.map(|frame| frame.map_err(|_| broken())),
             () = taken => return Err(outwaited()),
             () = &mut judged => {
                 let judgement = pace.judge(trail.bytes);
@@ -141,8 +141,7 @@ where
             }
             return Ok(());
         };
-        let frame = frame
-            .map_err(|_| Ending::new(Outcome::Malformed, "the body ended early or its framing is broken").closing())?;
+        let frame = frame?;
         // Trailers are dropped: nothing is ever read from one (attack 13).
         let Ok(data) = frame.into_data() else { continue };
         trail.bytes += data.len() as u64;
@@ -163,6 +162,10 @@ where
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
     }
+}
+
+fn broken() -> Ending {
+    Ending::new(Outcome::Malformed, "the body ended early or its framing is broken").closing()
 }
 
 fn outwaited() -> Ending {
