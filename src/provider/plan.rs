@@ -210,11 +210,11 @@ impl Plan {
     /// What is signed, in words for people.
     pub fn signs(&self, preset: &Preset) -> Vec<String> {
         match &preset.signed {
-            _ if self.message().is_some() => preset
-                .message_signature
-                .iter()
-                .flat_map(|rule| rule.components.clone())
-                .collect(),
+            // Not one of these but all of them.
+            _ if self.message().is_some() => {
+                let components = preset.message_signature.iter().flat_map(|rule| rule.components.iter());
+                vec![components.map(String::as_str).collect::<Vec<_>>().join(", ")]
+            }
             Some(signed) => signed.0.clone(),
             None if self.algorithm.is_bare() => Vec::new(),
             None if self.algorithm.is_jwt() => vec!["the token's claims".to_owned()],

@@ -42,6 +42,16 @@ fn one_preset_is_shown_with_its_facts_its_yaml_and_how_to_set_it_up() {
     ] {
         page.says(0, part);
     }
+    // What a signature must cover is one list; what may be left out is no setting to begin with.
+    let page = folder.run(&["providers", "http-message-signatures"]);
+    page.says(0, "  signs       @method, @target-uri | @request-target | @path, ");
+    page.says(0, "  event       json:/type (signed)\n");
+    page.says(0, "  optional    keyid, label, tag\n");
+    assert!(!page.stdout.contains("settings: {"), "{}", page.stdout);
+    folder
+        .run(&["providers", "trello"])
+        .says(0, "  id          json:/action/id (signed)\n");
+    folder.run(&["providers", "github"]).says(0, "(not signed)\n");
     // What has no default stands in the source to begin with, a secret as a file.
     folder.run(&["providers", "instagram"]).says(
         0,
