@@ -64,6 +64,16 @@ fn to_the_byte_half_is_not_more_than_half() {
     let mut second = rooms.open(&SourceBytes::default(), None);
     assert_eq!(grow(&mut second, 9), Ok(()));
     assert_eq!(grow(&mut second, 1), Err(Crowded::Unproven));
+    drop((first, second));
+    // The same of a source: 20 and 12 are half.
+    let source = SourceBytes::default();
+    let mut proven = rooms.open(&source, None);
+    assert_eq!(grow(&mut proven, 20), Ok(()));
+    proven.proven();
+    let _more = occupied(&rooms, 10);
+    let mut third = rooms.open(&source, None);
+    assert_eq!(grow(&mut third, 12), Ok(()));
+    assert_eq!(grow(&mut third, 1), Err(Crowded::Source));
 }
 
 #[test]

@@ -43,9 +43,9 @@ enum End {
 /// Tests of the first round: most mutants fall to them.
 const QUICK: usize = 8;
 /// Who computes longer than this hangs, in seconds of CPU time: what a busy machine takes away does not count.
-const LONGEST: u32 = 60;
+const LONGEST: u32 = 20;
 /// Who waits longer than this, beyond five times what the tests took, waits for ever.
-const GRACE: Duration = Duration::from_secs(120);
+const GRACE: Duration = Duration::from_secs(60);
 
 pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes, Box<dyn Error>> {
     let output = Command::new(&built.program)
