@@ -25,6 +25,7 @@ mod pick;
 mod plan;
 mod registry;
 mod sample;
+mod search;
 mod sign;
 mod signature;
 mod stated;
@@ -40,7 +41,7 @@ pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
 pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
-pub use verify::{Verifier, WantedKey};
+pub use verify::{Proven, Verifier, WantedKey};
 
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
@@ -249,7 +250,24 @@ impl Provider {
         verifier.update(frame);
     }
 
-    /// The verdict over the whole request: signature first, then time. The envelope's frames must be those that were fed.
+    /// The proof alone, over the whole request: signature first, then time. The envelope's frames must be those that were fed.
+    pub fn prove<'a>(
+        &self,
+        verifier: Verifier,
+        envelope: Envelope<'a>,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Proven<'a>, Refusal> {
+        verifier.prove(&self.plan, envelope, keys, now)
+    }
+
+    /// What a proven request is: id and event are read, and the identity is made by which the ledger knows it. Only here is
+    /// a body digested a second time, where the identity needs it and the body came in one frame.
+    pub fn know(&self, proven: Proven<'_>, keys: &Keys) -> Result<Finding, Refusal> {
+        proven.know(&self.plan, keys)
+    }
+
+    /// The verdict over the whole request: [`Self::prove`], then [`Self::know`].
     pub fn finish(
         &self,
         verifier: Verifier,
@@ -257,7 +275,7 @@ impl Provider {
         keys: &Keys,
         now: Timestamp,
     ) -> Result<Finding, Refusal> {
-        verifier.finish(&self.plan, envelope, keys, now)
+        self.know(self.prove(verifier, envelope, keys, now)?, keys)
     }
 
     /// `begin`, `update` and `finish` in one, for a request that is whole already.

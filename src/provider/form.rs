@@ -1,5 +1,6 @@
 //! `application/x-www-form-urlencoded` bodies and queries, decoded as browsers and providers do.
 
+use super::search::first_of;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -11,13 +12,32 @@ pub const MAX_PAIRS: usize = 4096;
 
 /// The pairs of a form or query, in order. `+` is a blank; an escape that is none stays as it stands.
 pub fn pairs(raw: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    raw.split(|byte| *byte == b'&')
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let at = part.iter().position(|byte| *byte == b'=');
-            let (name, value) = at.map_or((part, &part[..0]), |at| (&part[..at], &part[at + 1..]));
-            (decode(name), decode(value))
-        })
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < raw.len() {
+            let (start, mut equals, mut escapes) = (at, None, [false; 2]);
+            loop {
+                at = first_of::<4, 0>(raw, at, *b"&=+%");
+                match raw.get(at) {
+                    None | Some(b'&') => break,
+                    Some(b'=') => equals = equals.or(Some(at)),
+                    Some(_) => escapes[usize::from(equals.is_some())] = true,
+                }
+                at += 1;
+            }
+            let part = &raw[start..at];
+            at += 1;
+            if part.is_empty() {
+                continue;
+            }
+            let (name, value) = equals.map_or((part, &part[..0]), |equals| {
+                (&raw[start..equals], &part[equals + 1 - start..])
+            });
+            let decoded = |text, escapes| if escapes { decode(text).into() } else { Cow::Borrowed(text) };
+            return Some((decoded(name, escapes[0]), decoded(value, escapes[1])));
+        }
+        None
+    })
 }
 
 /// All values of `name`, decoded.
@@ -64,10 +84,7 @@ fn by_unit(a: &[u8], b: &[u8]) -> Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 
-fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
-    if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-        return Cow::Borrowed(raw);
-    }
+fn decode(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while let Some(byte) = raw.get(at) {
@@ -84,7 +101,7 @@ fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
             other => out.push(*other),
         }
     }
-    Cow::Owned(out)
+    out
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {

@@ -3,6 +3,7 @@
 //! A doubled key anywhere along a pointer is reported, because another parser may take the other value (every SDK seen takes
 //! the last one). Numbers are never re-formatted: a value is the very bytes that were sent.
 
+mod grammar;
 mod scan;
 
 use std::borrow::Cow;
@@ -168,8 +169,8 @@ impl Pointers {
     }
 
     /// The children of `active` that an object's key selects.
-    fn by_key(&self, active: u64, key: &str) -> u64 {
-        self.select(active, |step| matches!(step, Step::Key { name, .. } if name == key))
+    fn by_key(&self, active: u64, key: &[u8]) -> u64 {
+        self.select(active, |step| matches!(step, Step::Key { name, .. } if name.as_bytes() == key))
     }
 
     /// The children of `active` that a list's index selects.
@@ -279,7 +280,7 @@ impl<'a> Value<'a> {
     /// writes other bytes.
     pub fn text(&self) -> Option<Cow<'a, str>> {
         match self.kind {
-            Kind::Text => scan::unescape(&self.raw[1..self.raw.len() - 1]),
+            Kind::Text => grammar::unescape(&self.raw[1..self.raw.len() - 1]),
             Kind::Integer => std::str::from_utf8(self.raw).ok().map(Cow::Borrowed),
             _ => None,
         }

@@ -141,7 +141,7 @@ struct Twice;
 impl Decoded {
     fn decode(&mut self, text: &[u8], encoding: Encoded) -> Option<&[u8]> {
         let codec = match encoding {
-            Encoded::Hex => &HEXLOWER,
+            Encoded::Hex => return self.decode_hex(text),
             Encoded::Base64 => &BASE64,
             Encoded::Base64url => &BASE64URL_NOPAD,
         };
@@ -152,7 +152,32 @@ impl Decoded {
         let length = codec.decode_mut(text, &mut self.bytes[..room]).ok()?;
         Some(&self.bytes[..length])
     }
+
+    /// By a table, a quarter of what the general codec costs.
+    fn decode_hex(&mut self, text: &[u8]) -> Option<&[u8]> {
+        let (pairs, rest) = text.as_chunks();
+        let bytes = self.bytes.get_mut(..pairs.len())?;
+        let mut wrong = 0;
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+            wrong |= high | low;
+            *byte = high << 4 | low & 0xf;
+        }
+        (wrong < 16 && rest.is_empty() && !bytes.is_empty()).then_some(bytes)
+    }
 }
+
+/// What a byte is as a lower-case hexadecimal digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
 
 /// Writes signature bytes as a provider would.
 pub fn encode(bytes: &[u8], encoding: Encoded) -> String {
