@@ -52,6 +52,12 @@ impl Text {
         self.length = 0;
     }
 
+    /// A part that ends where its length says.
+    fn part(&mut self, part: &[u8]) {
+        self.push(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.push(part);
+    }
+
     fn digest(self) -> [u8; 32] {
         let rest = &self.short[..self.length];
         let digest = match self.long {
@@ -78,8 +84,7 @@ impl IdentityHasher {
     /// Adds one labelled part.
     pub fn part(&mut self, label: &str, value: &[u8]) -> &mut Self {
         for bytes in [label.as_bytes(), value] {
-            self.0.push(&(bytes.len() as u64).to_le_bytes());
-            self.0.push(bytes);
+            self.0.part(bytes);
         }
         self
     }
@@ -111,8 +116,7 @@ impl DeliveryKey {
             path.as_bytes(),
             &identity.0,
         ] {
-            text.push(&(part.len() as u64).to_le_bytes());
-            text.push(part);
+            text.part(part);
         }
         Self(text.digest())
     }

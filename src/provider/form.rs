@@ -1,6 +1,6 @@
 //! `application/x-www-form-urlencoded` bodies and queries, decoded as browsers and providers do.
 
-use super::search::first_of;
+use super::search;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -17,7 +17,7 @@ pub fn pairs(raw: &[u8]) -> impl Iterator<Item = Pair<'_>> {
         while at < raw.len() {
             let (start, mut equals, mut escapes) = (at, None, [false; 2]);
             loop {
-                at = first_of::<4, 0>(raw, at, *b"&=+%");
+                at = search::first(raw, at, |word| word.is(b'&') | word.is(b'=') | word.is(b'+') | word.is(b'%'));
                 match raw.get(at) {
                     None | Some(b'&') => break,
                     Some(b'=') => equals = equals.or(Some(at)),
@@ -62,14 +62,16 @@ pub fn is_form(headers: &HeaderMap) -> bool {
 /// Names sorted by UTF-16 code unit (as the signers, written in Java and JavaScript, sort), the values of one name sorted and
 /// without repetitions, names and values joined without separators (Twilio, Mandrill). `None`: more than [`MAX_PAIRS`].
 pub fn sorted(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut pairs: Vec<Pair<'_>> = pairs(raw).take(MAX_PAIRS + 1).collect();
-    if pairs.len() > MAX_PAIRS {
+    // As many as most forms have, at once.
+    let mut sorted: Vec<Pair<'_>> = Vec::with_capacity(32);
+    sorted.extend(pairs(raw).take(MAX_PAIRS + 1));
+    if sorted.len() > MAX_PAIRS {
         return None;
     }
-    pairs.sort_by(|a, b| by_unit(&a.0, &b.0).then_with(|| by_unit(&a.1, &b.1)));
-    pairs.dedup();
+    sorted.sort_by(|a, b| by_unit(&a.0, &b.0).then_with(|| by_unit(&a.1, &b.1)));
+    sorted.dedup();
     let mut out = Vec::with_capacity(raw.len());
-    for (name, value) in pairs {
+    for (name, value) in sorted {
         out.extend_from_slice(&name);
         out.extend_from_slice(&value);
     }

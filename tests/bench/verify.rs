@@ -64,9 +64,10 @@ fn main() {
         for (label, what) in measurements {
             // What is made once is made now.
             what();
+            let allocations = allocation_counter::measure(&mut *what).count_total;
             measured(what);
             settled();
-            println!("+ {name} {label} {ROUNDS}");
+            println!("+ {name} {label} {ROUNDS} {allocations}");
         }
     }
 }

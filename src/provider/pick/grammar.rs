@@ -1,35 +1,42 @@
 //! The grammar of JSON (RFC 8259), as steps from one position to the next; `None` where the document breaks it.
 
 use super::Kind;
-use crate::provider::search::first_of;
+use crate::provider::search;
 use std::borrow::Cow;
 
 /// Moves past a value that nobody asked for, of at most `levels` levels: nearly all of a document. As strict as the rest, but
 /// all that it knows of an open container is which kind it is of, one bit each.
 pub(super) fn skip(json: &[u8], mut at: usize, levels: usize) -> Option<usize> {
-    let (mut objects, mut depth) = (0_u64, 0);
+    let (mut objects, mut depth, mut key) = (0_u64, 0, false);
     loop {
+        // A key or a value.
         match *json.get(at)? {
+            b'"' => {
+                at = string(json, at)?.0;
+                if key {
+                    at = blanks(json, colon(json, at)?);
+                    key = false;
+                    continue;
+                }
+            }
+            _ if key => return None,
             opening @ (b'{' | b'[') => {
                 if depth >= levels {
                     return None;
                 }
                 let object = opening == b'{';
                 at = blanks(json, at + 1);
-                if *json.get(at)? == closing(object) {
-                    at += 1;
-                } else {
+                if *json.get(at)? != closing(object) {
                     depth += 1;
                     objects = objects << 1 | u64::from(object);
-                    if object {
-                        at = colon(json, string(json, at)?.0)?;
-                        at = blanks(json, at);
-                    }
+                    key = object;
                     continue;
                 }
+                at += 1;
             }
-            _ => at = scalar(json, at)?.0,
+            _ => at = plain(json, at)?.0,
         }
+        // The value has ended, and perhaps what it stands in.
         loop {
             if depth == 0 {
                 return Some(at);
@@ -39,10 +46,7 @@ pub(super) fn skip(json: &[u8], mut at: usize, levels: usize) -> Option<usize> {
             at += 1;
             if byte == b',' {
                 at = blanks(json, at);
-                if object {
-                    at = colon(json, string(json, at)?.0)?;
-                    at = blanks(json, at);
-                }
+                key = object;
                 break;
             }
             if byte != closing(object) {
@@ -54,9 +58,13 @@ pub(super) fn skip(json: &[u8], mut at: usize, levels: usize) -> Option<usize> {
     }
 }
 
-/// Moves past blanks.
+/// Moves past blanks. Most documents have none, so nearly always one comparison.
+#[inline]
 pub(super) fn blanks(json: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\t' | b'\n' | b'\r') = json.get(at) {
+    while let Some(byte) = json.get(at)
+        && *byte <= b' '
+        && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    {
         at += 1;
     }
     at
@@ -70,9 +78,16 @@ pub(super) fn colon(json: &[u8], at: usize) -> Option<usize> {
 
 /// Moves past a value that is no container; what is it?
 pub(super) fn scalar(json: &[u8], at: usize) -> Option<(usize, Kind)> {
+    if *json.get(at)? == b'"' {
+        return string(json, at).map(|(end, _)| (end, Kind::Text));
+    }
+    plain(json, at)
+}
+
+/// The same of one that is no string either.
+fn plain(json: &[u8], at: usize) -> Option<(usize, Kind)> {
     let word = |word: &[u8], kind| json[at..].starts_with(word).then_some((at + word.len(), kind));
     match json.get(at)? {
-        b'"' => string(json, at).map(|(end, _)| (end, Kind::Text)),
         b't' => word(b"true", Kind::Truth),
         b'f' => word(b"false", Kind::Truth),
         b'n' => word(b"null", Kind::Null),
@@ -81,6 +96,8 @@ pub(super) fn scalar(json: &[u8], at: usize) -> Option<(usize, Kind)> {
 }
 
 /// Moves past a string that begins here; does it hold an escape?
+#[expect(clippy::inline_always, reason = "a call costs as much as most strings are long")]
+#[inline(always)]
 pub(super) fn string(json: &[u8], mut at: usize) -> Option<(usize, bool)> {
     if *json.get(at)? != b'"' {
         return None;
@@ -88,8 +105,8 @@ pub(super) fn string(json: &[u8], mut at: usize) -> Option<(usize, bool)> {
     at += 1;
     let mut escapes = false;
     loop {
-        // A control character would have to be escaped.
-        at = first_of::<2, 0x20>(json, at, *b"\"\\");
+        // With that bit flipped, the quote comes right behind the control characters, which would have to be escaped.
+        at = search::first(json, at, |word| word.flipped(2).below(0x21) | word.is(b'\\'));
         match *json.get(at)? {
             b'"' => return Some((at + 1, escapes)),
             b'\\' => match json.get(at + 1)? {

@@ -47,7 +47,7 @@ impl<'p, 'a, 's> Scan<'p, 'a, 's> {
     }
 
     /// Reads the document; `None` if it is not one.
-    pub(super) fn run(mut self) -> Option<()> {
+    pub(super) fn run(&mut self) -> Option<()> {
         // The root is node 0.
         let mut active = 1;
         loop {
