@@ -250,23 +250,6 @@ impl Provider {
         verifier.update(frame);
     }
 
-    /// The proof alone, over the whole request: signature first, then time. The envelope's frames must be those that were fed.
-    pub fn prove<'a>(
-        &self,
-        verifier: Verifier,
-        envelope: Envelope<'a>,
-        keys: &Keys,
-        now: Timestamp,
-    ) -> Result<Proven<'a>, Refusal> {
-        verifier.prove(&self.plan, envelope, keys, now)
-    }
-
-    /// What a proven request is: id and event are read, and the identity is made by which the ledger knows it. Only here is
-    /// a body digested a second time, where the identity needs it and the body came in one frame.
-    pub fn know(&self, proven: Proven<'_>, keys: &Keys) -> Result<Finding, Refusal> {
-        proven.know(&self.plan, keys)
-    }
-
     /// The verdict over the whole request: [`Self::prove`], then [`Self::know`].
     pub fn finish(
         &self,

@@ -1,7 +1,10 @@
 //! What makes two attempts the same delivery: domain-separated digests, never raw text from outside.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use std::{fmt, sync::LazyLock};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use super::SourceName;
 
@@ -47,7 +50,9 @@ impl Text {
             return;
         }
         let key = &self.domain.0;
-        let hasher = self.long.get_or_insert_with(|| Box::new(blake3::Hasher::new_keyed(key)));
+        let hasher = self
+            .long
+            .get_or_insert_with(|| Box::new(blake3::Hasher::new_keyed(key)));
         hasher.update(&self.short[..self.length]).update(bytes);
         self.length = 0;
     }
@@ -140,6 +145,13 @@ impl DeliveryKey {
     /// Unpadded base64url, 43 characters.
     pub fn to_text(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
+    }
+
+    /// [`Self::to_text`], to be shared.
+    pub fn shared_text(&self) -> Arc<str> {
+        let mut text = [0; 43];
+        BASE64URL_NOPAD.encode_mut(&self.0, &mut text);
+        std::str::from_utf8(&text).expect("base64 is ASCII").into()
     }
 
     /// Appends [`Self::to_text`].

@@ -17,7 +17,9 @@ pub fn pairs(raw: &[u8]) -> impl Iterator<Item = Pair<'_>> {
         while at < raw.len() {
             let (start, mut equals, mut escapes) = (at, None, [false; 2]);
             loop {
-                at = search::first(raw, at, |word| word.is(b'&') | word.is(b'=') | word.is(b'+') | word.is(b'%'));
+                at = search::first(raw, at, |word| {
+                    word.is(b'&') | word.is(b'=') | word.is(b'+') | word.is(b'%')
+                });
                 match raw.get(at) {
                     None | Some(b'&') => break,
                     Some(b'=') => equals = equals.or(Some(at)),
@@ -33,7 +35,13 @@ pub fn pairs(raw: &[u8]) -> impl Iterator<Item = Pair<'_>> {
             let (name, value) = equals.map_or((part, &part[..0]), |equals| {
                 (&raw[start..equals], &part[equals + 1 - start..])
             });
-            let decoded = |text, escapes| if escapes { decode(text).into() } else { Cow::Borrowed(text) };
+            let decoded = |text, escapes| {
+                if escapes {
+                    decode(text).into()
+                } else {
+                    Cow::Borrowed(text)
+                }
+            };
             return Some((decoded(name, escapes[0]), decoded(value, escapes[1])));
         }
         None
@@ -54,9 +62,9 @@ pub fn is_form(headers: &HeaderMap) -> bool {
         return false;
     };
     let essence = first.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    let (essence, form) = (essence.trim_ascii(), &b"application/x-www-form-urlencoded"[..]);
+    // As nearly everybody writes it, or otherwise.
+    essence == form || essence.eq_ignore_ascii_case(form)
 }
 
 /// Names sorted by UTF-16 code unit (as the signers, written in Java and JavaScript, sort), the values of one name sorted and

@@ -127,7 +127,7 @@ fn events(plan: &Plan, scene: &Scene<'_>) -> Result<Vec<EventName>, Refusal> {
         && let Found::Text(text) = scene.read(action)
         && let Ok(text) = std::str::from_utf8(&text)
     {
-        events.extend(EventName::parse(&format!("{event}.{text}")));
+        events.extend(event.with(text));
     }
     Ok(events)
 }

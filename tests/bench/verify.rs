@@ -35,7 +35,10 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let timed = args.iter().any(|arg| arg == "time");
     if timed {
-        println!("{:<20} {:>9} {:>9} {:>9}  nanoseconds, best of many", "preset", "bare", "verify", "whole");
+        println!(
+            "{:<20} {:>9} {:>9} {:>9}  nanoseconds, best of many",
+            "preset", "bare", "verify", "whole"
+        );
     }
     let wanted = |name: &&str| args.iter().all(|arg| arg == "time") || args.iter().any(|arg| arg == name);
     for name in names().filter(|name| alias_of(name).is_none()).filter(wanted) {
@@ -119,7 +122,9 @@ impl Subject {
             encoding: Encoding::Preset,
             allow_short: false,
         };
-        let keys = provider.keys(&[secret]).map_err(|problems| problems[0].message.clone())?;
+        let keys = provider
+            .keys(&[secret])
+            .map_err(|problems| problems[0].message.clone())?;
         let templates = match &preset.signed {
             Some(signed) => &signed.0[..],
             None => &["{body}".to_owned()],
@@ -154,12 +159,16 @@ impl Subject {
         for frame in envelope.body.iter() {
             self.provider.update(&mut verifier, frame);
         }
-        let proven = self.provider.prove(verifier, envelope, &self.keys, Timestamp::from_secs(NOW));
+        let proven = self
+            .provider
+            .prove(verifier, envelope, &self.keys, Timestamp::from_secs(NOW));
         assert!(black_box(proven).is_ok());
     }
 
     fn whole(&self) {
-        let finding = self.provider.verify(self.envelope(), &self.keys, Timestamp::from_secs(NOW));
+        let finding = self
+            .provider
+            .verify(self.envelope(), &self.keys, Timestamp::from_secs(NOW));
         let Ok(Finding::Authentic(evidence)) = finding else {
             panic!("{}: not an event", self.provider.facts().name);
         };
@@ -284,7 +293,10 @@ fn json_body() -> Bytes {
     let end = r#"],"customer":"cus_0001","note":""}}}"#;
     for at in 0.. {
         let comma = if at == 0 { "" } else { "," };
-        let item = format!(r#"{comma}{{"id":"it_{at:04}","amount":{},"currency":"eur","description":"Tea of the {at}. day"}}"#, 100 + at);
+        let item = format!(
+            r#"{comma}{{"id":"it_{at:04}","amount":{},"currency":"eur","description":"Tea of the {at}. day"}}"#,
+            100 + at
+        );
         if text.len() + item.len() + end.len() > 1024 {
             break;
         }

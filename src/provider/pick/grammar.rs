@@ -141,7 +141,11 @@ fn number(json: &[u8], mut at: usize) -> Option<(usize, Kind)> {
     if json.get(at) == Some(&b'-') {
         at += 1;
     }
-    at = if *json.get(at)? == b'0' { at + 1 } else { digits(json, at)? };
+    at = if *json.get(at)? == b'0' {
+        at + 1
+    } else {
+        digits(json, at)?
+    };
     if json.get(at) == Some(&b'.') {
         at = digits(json, at + 1)?;
         kind = Kind::Float;

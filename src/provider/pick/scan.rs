@@ -1,7 +1,7 @@
 //! The JSON scanner behind the pointers: one loop with a stack of at most 64 frames.
 
 use super::{
-    Bits, Kind, MAX_DEPTH, Pointers, Slot, Value,
+    Bits, Kind, MAX_DEPTH, Picks, Pointers, Value,
     grammar::{blanks, closing, colon, scalar, skip, string, unescape},
 };
 
@@ -29,18 +29,18 @@ pub(super) struct Scan<'p, 'a, 's> {
     pointers: &'p Pointers,
     json: &'a [u8],
     at: usize,
-    slots: &'s mut [Slot<'a>],
+    picks: &'s mut Picks<'a>,
     stack: [Frame; MAX_DEPTH],
     depth: usize,
 }
 
 impl<'p, 'a, 's> Scan<'p, 'a, 's> {
-    pub(super) fn new(pointers: &'p Pointers, json: &'a [u8], slots: &'s mut [Slot<'a>]) -> Self {
+    pub(super) fn new(pointers: &'p Pointers, json: &'a [u8], picks: &'s mut Picks<'a>) -> Self {
         Self {
             pointers,
             json,
             at: 0,
-            slots,
+            picks,
             stack: [Frame::default(); MAX_DEPTH],
             depth: 0,
         }
@@ -154,7 +154,7 @@ impl<'p, 'a, 's> Scan<'p, 'a, 's> {
         for node in Bits(active & frame.seen) {
             for below in Bits(self.pointers.nodes[node].below) {
                 if let Some(slot) = self.pointers.nodes[below].slot {
-                    self.slots[slot].doubled = true;
+                    self.picks.slot_mut(slot).doubled = true;
                 }
             }
         }
@@ -166,9 +166,8 @@ impl<'p, 'a, 's> Scan<'p, 'a, 's> {
         let raw = &self.json[start..self.at];
         for node in Bits(active) {
             if let Some(slot) = self.pointers.nodes[node].slot {
-                self.slots[slot].push(Value { raw, kind });
+                self.picks.slot_mut(slot).push(Value { raw, kind });
             }
         }
     }
-
 }

@@ -1,9 +1,10 @@
 //! What a proven request is: a handshake, or an event with its id, its names and the identity that its replays share.
 
-use super::{BodyDigest, Proof, open};
+use super::{BodyDigest, Proof, Verifier, open};
 use crate::{
-    event::Envelope,
+    event::{Envelope, Timestamp},
     provider::{
+        Provider,
         evidence::{Confirmation, Finding, Refusal},
         field::Scene,
         identity,
@@ -48,7 +49,7 @@ impl<'a> Proven<'a> {
     }
 
     /// Reads id and event from what was proven, and makes the identity by which the ledger knows it.
-    pub(in crate::provider) fn know(self, plan: &Plan, keys: &Keys) -> Result<Finding, Refusal> {
+    fn known(self, plan: &Plan, keys: &Keys) -> Result<Finding, Refusal> {
         let Self {
             envelope,
             what,
@@ -69,6 +70,25 @@ impl<'a> Proven<'a> {
         let picks = plan.known.pick(&whole);
         identity::refuse_doubled(plan, &picks)?;
         known(plan, &proof, envelope, (Some(&whole), Some(&picks)), keys, digest)
+    }
+}
+
+impl Provider {
+    /// The proof alone, over the whole request: signature first, then time. The envelope's frames must be those that were fed.
+    pub fn prove<'a>(
+        &self,
+        verifier: Verifier,
+        envelope: Envelope<'a>,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Proven<'a>, Refusal> {
+        verifier.prove(&self.plan, envelope, keys, now)
+    }
+
+    /// What a proven request is: id and event are read, and the identity is made by which the ledger knows it. Only here is
+    /// a body digested a second time, where the identity needs it and the body came in one frame.
+    pub fn know(&self, proven: Proven<'_>, keys: &Keys) -> Result<Finding, Refusal> {
+        proven.known(&self.plan, keys)
     }
 }
 
@@ -99,5 +119,5 @@ fn known(
         });
     }
     let evidence = identity::evidence(plan, proof, &scene, || digest.finish(envelope.body))?;
-    Ok(Finding::Authentic(Box::new(evidence)))
+    Ok(Finding::Authentic(evidence))
 }
