@@ -70,7 +70,7 @@ impl PublicUrl {
         take(&self.host);
         match form {
             Form::Whole | Form::WithoutQuery => take(&self.port),
-            Form::WithPort if self.port.is_empty() => take(if self.scheme == "https" { ":443" } else { ":80" }),
+            Form::WithPort if self.port.is_empty() => take(self.own_port()),
             Form::WithPort => take(&self.port),
             Form::WithoutPort => {}
         }
@@ -88,12 +88,13 @@ impl PublicUrl {
 
     /// The host in lower case, and the port where it is not the scheme's own (RFC 9421, 2.2.3).
     pub fn authority(&self) -> String {
-        let own = if self.scheme == "https" { 443 } else { 80 };
-        let host = self.host.to_ascii_lowercase();
-        match self.port.filter(|port| *port != own) {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        }
+        let port = Some(&*self.port).filter(|port| *port != self.own_port()).unwrap_or_default();
+        format!("{}{port}", self.host.to_ascii_lowercase())
+    }
+
+    /// The port that goes without saying.
+    fn own_port(&self) -> &'static str {
+        if self.scheme == "https" { ":443" } else { ":80" }
     }
 
     /// The path before the request's own one, without its last slash.

@@ -93,7 +93,11 @@ mod tests {
             let whole = &vec![7; length][..];
             let expected = *blake3::hash(whole).as_bytes();
             let (first, second) = whole.split_at(length / 3);
-            for frames in [&[whole][..], &[first, second], &[first, &second[..second.len() / 2], &second[second.len() / 2..]]] {
+            for frames in [
+                &[whole][..],
+                &[first, second],
+                &[first, &second[..second.len() / 2], &second[second.len() / 2..]],
+            ] {
                 for digest in [fed(frames), BodyDigest::new(false)] {
                     assert_eq!(digest.finish(&body(frames)), expected, "{length}");
                 }
