@@ -1,7 +1,8 @@
 //! Signature schemes as data: a preset is compiled once and then proves, sans-IO, who sent a request.
 //!
 //! `begin(head, keys)` refuses what the headers alone can refuse; `update(frame)` hashes the body as it arrives;
-//! `finish(…, now)` gives [`Evidence`] (a proof that only this module can mint), a handshake's [`Answer`], or a [`Refusal`].
+//! `finish(…, now)` proves it and reads what it is: [`Evidence`] (a proof that only this module can mint), a handshake's
+//! [`Answer`], or a [`Refusal`].
 
 pub mod evidence;
 pub mod preset;

@@ -17,13 +17,15 @@ pub fn pairs(raw: &[u8]) -> impl Iterator<Item = Pair<'_>> {
         while at < raw.len() {
             let (start, mut equals, mut escapes) = (at, None, [false; 2]);
             loop {
+                // With these bits flipped, `%` and `&` are 1 and 2; the two beside them are rare.
                 at = search::first(raw, at, |word| {
-                    word.is(b'&') | word.is(b'=') | word.is(b'+') | word.is(b'%')
+                    word.flipped(0x24).below(4) | word.is(b'=') | word.is(b'+')
                 });
                 match raw.get(at) {
                     None | Some(b'&') => break,
                     Some(b'=') => equals = equals.or(Some(at)),
-                    Some(_) => escapes[usize::from(equals.is_some())] = true,
+                    Some(b'%' | b'+') => escapes[usize::from(equals.is_some())] = true,
+                    Some(_) => {}
                 }
                 at += 1;
             }
@@ -87,8 +89,12 @@ pub fn sorted(raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn by_unit(a: &[u8], b: &[u8]) -> Ordering {
-    if a.is_ascii() && b.is_ascii() {
-        return a.cmp(b);
+    // Up to the first byte that differs or is not ASCII, bytes are code units.
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b && a.is_ascii()).count();
+    match (a.get(same), b.get(same)) {
+        (Some(a), Some(b)) if a.is_ascii() && b.is_ascii() => return a.cmp(b),
+        (Some(_), Some(_)) => {}
+        (a, b) => return a.is_some().cmp(&b.is_some()),
     }
     let (a, b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
     a.encode_utf16().cmp(b.encode_utf16())
@@ -134,6 +140,8 @@ mod tests {
         assert_eq!(sorted_text("Body=a+b%26%C5%BD&From=%2B1"), "Bodya b&ŽFrom+1");
         assert_eq!(sorted_text("a=%zz%4"), "a%zz%4");
         assert_eq!(sorted_text("&&"), "");
+        assert_eq!(sorted_text("it's=1$&$='%20'&a=b=c"), "$' 'ab=cit's1$");
+        assert_eq!(sorted_text("ab=1&a=2&aé=3&b=4"), "a2ab1aé3b4");
         assert!(sorted("a&".repeat(MAX_PAIRS).as_bytes()).is_some());
         assert!(sorted("a&".repeat(MAX_PAIRS + 1).as_bytes()).is_none());
         // U+FF5E sorts after U+1F40E by code unit, before it by code point.

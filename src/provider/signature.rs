@@ -147,7 +147,7 @@ impl Decoded {
     fn decode(&mut self, text: &[u8], encoding: Encoded) -> Option<&[u8]> {
         let length = match encoding {
             Encoded::Hex => self.hex(text),
-            Encoded::Base64 if text.len() % 4 == 0 => {
+            Encoded::Base64 if text.len().is_multiple_of(4) => {
                 let bare = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
                 self.base64(bare, &BASE64_DIGITS)
             }

@@ -69,9 +69,8 @@ impl PublicUrl {
         take("://");
         take(&self.host);
         match form {
-            Form::Whole | Form::WithoutQuery => take(&self.port),
             Form::WithPort if self.port.is_empty() => take(self.own_port()),
-            Form::WithPort => take(&self.port),
+            Form::Whole | Form::WithoutQuery | Form::WithPort => take(&self.port),
             Form::WithoutPort => {}
         }
         take(&self.prefix);
@@ -88,7 +87,9 @@ impl PublicUrl {
 
     /// The host in lower case, and the port where it is not the scheme's own (RFC 9421, 2.2.3).
     pub fn authority(&self) -> String {
-        let port = Some(&*self.port).filter(|port| *port != self.own_port()).unwrap_or_default();
+        let port = Some(&*self.port)
+            .filter(|port| *port != self.own_port())
+            .unwrap_or_default();
         format!("{}{port}", self.host.to_ascii_lowercase())
     }
 

@@ -197,9 +197,14 @@ pub(super) fn required(plan: &Plan, scene: &Scene<'_>, of_head: bool) -> Result<
             Found::Text(text) => {
                 let mut fits = false;
                 for want in values {
-                    let mut wanted = Vec::new();
-                    template::render(&want.pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
-                    fits |= *text == *wanted;
+                    fits |= match &want.pieces[..] {
+                        [Piece::Literal(wanted)] => *text == **wanted,
+                        pieces => {
+                            let mut wanted = Vec::new();
+                            template::render(pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
+                            *text == *wanted
+                        }
+                    };
                 }
                 if !fits {
                     return Err(Cause::FieldWrong(field.name.clone()));

@@ -70,7 +70,7 @@ fn main() {
             let allocations = allocation_counter::measure(&mut *what).count_total;
             measured(what);
             settled();
-            println!("+ {name} {label} {ROUNDS} {allocations}");
+            println!("+ {name} {label} {ROUNDS} {allocations} {}", subject.text);
         }
     }
 }
@@ -106,16 +106,25 @@ struct Subject {
     head: Parts,
     body: Frames,
     bare: Box<dyn Fn()>,
+    /// What its signature is over.
+    text: &'static str,
     source: SourceName,
 }
 
 impl Subject {
     fn new(preset: &Preset) -> Result<Self, String> {
-        let options = Options {
-            public_url: Some(BASE.to_owned()),
-            ..Options::default()
+        let compiled = |settings: &[(&str, &str)]| {
+            let settings = settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let options = Options {
+                public_url: Some(BASE.to_owned()),
+                settings: settings.collect(),
+                ..Options::default()
+            };
+            Provider::compile(preset, &options).map_err(|problems| problems[0].message.clone())
         };
-        let provider = Provider::compile(preset, &options).map_err(|problems| problems[0].message.clone())?;
+        let provider = compiled(&[]).or_else(|_| compiled(&[("verify_token", "a token of the bench")]))?;
         let (secret, key) = secret(preset.key);
         let secret = KeyText {
             secret: Secret::new(secret.as_bytes().to_vec()),
@@ -145,6 +154,7 @@ impl Subject {
             head,
             body: Frames::from(body),
             bare,
+            text: if form { "form" } else { "body" },
             source: SourceName::parse("payments").map_err(|error| error.to_string())?,
         })
     }

@@ -70,33 +70,30 @@ impl<'p, 'a, 's> Scan<'p, 'a, 's> {
             return Some(false);
         }
         let start = self.at;
-        let kind = match *self.json.get(self.at)? {
-            opening @ (b'{' | b'[') => {
-                let object = opening == b'{';
-                self.at = blanks(self.json, self.at + 1);
-                if *self.json.get(self.at)? != closing(object) {
-                    let frame = Frame {
-                        active,
-                        start,
-                        object,
-                        ..Frame::default()
-                    };
-                    *self.stack.get_mut(self.depth)? = frame;
-                    self.depth += 1;
-                    return Some(true);
-                }
-                // Even an empty container is one level.
-                if self.depth >= MAX_DEPTH {
-                    return None;
-                }
-                self.at += 1;
-                Kind::Compound
+        let kind = if let opening @ (b'{' | b'[') = *self.json.get(self.at)? {
+            let object = opening == b'{';
+            self.at = blanks(self.json, self.at + 1);
+            if *self.json.get(self.at)? != closing(object) {
+                let frame = Frame {
+                    active,
+                    start,
+                    object,
+                    ..Frame::default()
+                };
+                *self.stack.get_mut(self.depth)? = frame;
+                self.depth += 1;
+                return Some(true);
             }
-            _ => {
-                let (end, kind) = scalar(self.json, self.at)?;
-                self.at = end;
-                kind
+            // Even an empty container is one level.
+            if self.depth >= MAX_DEPTH {
+                return None;
             }
+            self.at += 1;
+            Kind::Compound
+        } else {
+            let (end, kind) = scalar(self.json, self.at)?;
+            self.at = end;
+            kind
         };
         self.record(active, start, kind);
         Some(false)

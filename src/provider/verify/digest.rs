@@ -53,16 +53,15 @@ impl BodyDigest {
             return *hasher.finalize().as_bytes();
         }
         let mut frames = body.iter();
-        let digest = match (frames.next(), frames.next()) {
+        let digest = if let (only, None) = (frames.next(), frames.next()) {
             // Without a hasher, which is two kilobytes to set up.
-            (only, None) => blake3::hash(only.map_or(&[], |frame| frame)),
-            _ => {
-                let mut hasher = blake3::Hasher::new();
-                body.iter().for_each(|frame| {
-                    hasher.update(frame);
-                });
-                hasher.finalize()
-            }
+            blake3::hash(only.map_or(&[], |frame| frame))
+        } else {
+            let mut hasher = blake3::Hasher::new();
+            body.iter().for_each(|frame| {
+                hasher.update(frame);
+            });
+            hasher.finalize()
         };
         *digest.as_bytes()
     }
@@ -75,15 +74,17 @@ mod tests {
 
     fn body(frames: &[&[u8]]) -> Frames {
         let mut body = Frames::default();
-        frames.iter().for_each(|frame| body.push(Bytes::copy_from_slice(frame)));
+        for frame in frames {
+            body.push(Bytes::copy_from_slice(frame));
+        }
         body
     }
 
     fn fed(frames: &[&[u8]]) -> BodyDigest {
         let mut digest = BodyDigest::new(true);
-        frames
-            .iter()
-            .for_each(|frame| digest.update(&Bytes::copy_from_slice(frame)));
+        for frame in frames {
+            digest.update(&Bytes::copy_from_slice(frame));
+        }
         digest
     }
 
