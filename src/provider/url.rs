@@ -114,8 +114,8 @@ impl PublicUrl {
 
     /// The same place without its port, if it has one, for a diagnosis.
     pub fn without_port(&self) -> Option<Self> {
-        self.port.is_some().then(|| Self {
-            port: None,
+        (!self.port.is_empty()).then(|| Self {
+            port: String::new(),
             ..self.clone()
         })
     }
