@@ -1,7 +1,8 @@
 //! Signature schemes as data: a preset is compiled once and then proves, sans-IO, who sent a request.
 //!
 //! `begin(head, keys)` refuses what the headers alone can refuse; `update(frame)` hashes the body as it arrives;
-//! `finish(…, now)` gives [`Evidence`] (a proof that only this module can mint), a handshake's [`Answer`], or a [`Refusal`].
+//! `finish(…, now)` proves it and reads what it is: [`Evidence`] (a proof that only this module can mint), a handshake's
+//! [`Answer`], or a [`Refusal`].
 
 pub mod evidence;
 pub mod preset;
@@ -25,6 +26,7 @@ mod pick;
 mod plan;
 mod registry;
 mod sample;
+mod search;
 mod sign;
 mod signature;
 mod stated;
@@ -40,7 +42,7 @@ pub use pick::JsonPointer;
 pub use preset::{NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
 pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
-pub use verify::{Verifier, WantedKey};
+pub use verify::{Proven, Verifier, WantedKey};
 
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
@@ -249,7 +251,7 @@ impl Provider {
         verifier.update(frame);
     }
 
-    /// The verdict over the whole request: signature first, then time. The envelope's frames must be those that were fed.
+    /// The verdict over the whole request: [`Self::prove`], then [`Self::know`].
     pub fn finish(
         &self,
         verifier: Verifier,
@@ -257,7 +259,7 @@ impl Provider {
         keys: &Keys,
         now: Timestamp,
     ) -> Result<Finding, Refusal> {
-        verifier.finish(&self.plan, envelope, keys, now)
+        self.know(self.prove(verifier, envelope, keys, now)?, keys)
     }
 
     /// `begin`, `update` and `finish` in one, for a request that is whole already.

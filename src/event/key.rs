@@ -1,8 +1,10 @@
 //! What makes two attempts the same delivery: domain-separated digests, never raw text from outside.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use sha2::{Digest, Sha256};
-use std::{fmt, sync::LazyLock};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use super::SourceName;
 
@@ -11,60 +13,117 @@ use super::SourceName;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity([u8; 32]);
 
+/// The key of one domain's digests: made once, so that a short text costs one compression.
+struct Domain(LazyLock<[u8; blake3::KEY_LEN]>);
+
+macro_rules! domain {
+    ($name:literal) => {
+        Domain(LazyLock::new(|| blake3::derive_key($name, b"")))
+    };
+}
+
+/// A text that is digested in a domain, collected on the stack as long as it is short: a hasher is two kilobytes, and feeding
+/// it a few bytes at a time costs more than their digest.
+struct Text {
+    domain: &'static Domain,
+    short: [u8; Text::SHORT],
+    length: usize,
+    long: Option<Box<blake3::Hasher>>,
+}
+
+impl Text {
+    const SHORT: usize = 256;
+
+    fn of(domain: &'static Domain) -> Self {
+        Self {
+            domain,
+            short: [0; Self::SHORT],
+            length: 0,
+            long: None,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.short.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+            return;
+        }
+        let key = &self.domain.0;
+        let hasher = self
+            .long
+            .get_or_insert_with(|| Box::new(blake3::Hasher::new_keyed(key)));
+        hasher.update(&self.short[..self.length]).update(bytes);
+        self.length = 0;
+    }
+
+    /// A part that ends where its length says.
+    fn part(&mut self, part: &[u8]) {
+        self.push(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.push(part);
+    }
+
+    fn digest(self) -> [u8; 32] {
+        let rest = &self.short[..self.length];
+        let digest = match self.long {
+            None => blake3::keyed_hash(&self.domain.0, rest),
+            Some(mut hasher) => hasher.update(rest).finalize(),
+        };
+        *digest.as_bytes()
+    }
+}
+
 /// Collects the parts of an [`Identity`], each under a label and with its length, so that no two lists of parts collide.
-pub struct IdentityHasher(blake3::Hasher);
+pub struct IdentityHasher(Text);
 
 impl IdentityHasher {
     /// Starts an identity of one kind (`"id"`, `"body"`, …).
     pub fn new(kind: &'static str) -> Self {
-        // Deriving the domain's key costs two compressions; it is done once.
-        static DOMAIN: LazyLock<blake3::Hasher> =
-            LazyLock::new(|| blake3::Hasher::new_derive_key("hookward 2026-11 delivery identity"));
-        let mut hasher = DOMAIN.clone();
-        hasher.update(kind.as_bytes());
-        hasher.update(&[0]);
-        Self(hasher)
+        static DOMAIN: Domain = domain!("hookward 2026-11 delivery identity");
+        let mut text = Text::of(&DOMAIN);
+        text.push(kind.as_bytes());
+        text.push(&[0]);
+        Self(text)
     }
 
     /// Adds one labelled part.
     pub fn part(&mut self, label: &str, value: &[u8]) -> &mut Self {
         for bytes in [label.as_bytes(), value] {
-            self.0.update(&(bytes.len() as u64).to_le_bytes());
-            self.0.update(bytes);
+            self.0.part(bytes);
         }
         self
     }
 
     /// Adds bytes without label and length: for the one part that has no fellow, in as many pieces as it comes in.
     pub fn raw(&mut self, piece: &[u8]) -> &mut Self {
-        self.0.update(piece);
+        self.0.push(piece);
         self
     }
 
     /// The identity.
-    pub fn finish(&self) -> Identity {
-        Identity(*self.0.finalize().as_bytes())
+    pub fn finish(self) -> Identity {
+        Identity(self.0.digest())
     }
 }
 
-/// The ledger's key of one delivery: SHA-256 over namespace, source, path and [`Identity`].
+/// The ledger's key of one delivery: BLAKE3 over namespace, source, path and [`Identity`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryKey([u8; 32]);
 
 impl DeliveryKey {
     /// `path` is the exact one of the source's `paths`; empty for a `/*` path, whose key has none.
     pub fn new(namespace: &str, source: &SourceName, path: &str, identity: &Identity) -> Self {
-        let mut hasher = Sha256::new_with_prefix(b"hookward delivery v1\0");
+        static DOMAIN: Domain = domain!("hookward 2026-11 delivery key");
+        let mut text = Text::of(&DOMAIN);
         for part in [
             namespace.as_bytes(),
             source.as_str().as_bytes(),
             path.as_bytes(),
             &identity.0,
         ] {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            text.part(part);
         }
-        Self(hasher.finalize().into())
+        Self(text.digest())
     }
 
     /// From its 32 bytes (a `Hookward-Delivery` value that an operator pasted).
@@ -88,6 +147,13 @@ impl DeliveryKey {
         BASE64URL_NOPAD.encode(&self.0)
     }
 
+    /// [`Self::to_text`], to be shared.
+    pub fn shared_text(&self) -> Arc<str> {
+        let mut text = [0; 43];
+        BASE64URL_NOPAD.encode_mut(&self.0, &mut text);
+        std::str::from_utf8(&text).expect("base64 is ASCII").into()
+    }
+
     /// Appends [`Self::to_text`].
     pub fn write_text(&self, to: &mut String) {
         BASE64URL_NOPAD.encode_append(&self.0, to);
@@ -109,12 +175,9 @@ macro_rules! digest16 {
         impl $name {
             /// Digest of `bytes` in this type's own domain.
             pub fn of(bytes: &[u8]) -> Self {
-                static DOMAIN: LazyLock<blake3::Hasher> =
-                    LazyLock::new(|| blake3::Hasher::new_derive_key($domain));
+                static DOMAIN: Domain = domain!($domain);
                 let mut digest = [0; 16];
-                let mut hasher = DOMAIN.clone();
-                hasher.update(bytes);
-                hasher.finalize_xof().fill(&mut digest);
+                digest.copy_from_slice(&blake3::keyed_hash(&DOMAIN.0, bytes).as_bytes()[..16]);
                 Self(digest)
             }
 

@@ -80,6 +80,17 @@ impl EventName {
         fits.then(|| Self(text.into()))
     }
 
+    /// The kind of this event that `action` names: `pull_request` with `opened` is `pull_request.opened`.
+    pub fn with(&self, action: &str) -> Option<Self> {
+        let mut text = [0; 256];
+        let (kind, length) = (self.0.len(), self.0.len() + 1 + action.len());
+        let text = text.get_mut(..length)?;
+        text[..kind].copy_from_slice(self.0.as_bytes());
+        text[kind] = b'.';
+        text[kind + 1..].copy_from_slice(action.as_bytes());
+        Self::parse(std::str::from_utf8(text).ok()?)
+    }
+
     /// The event as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -112,7 +123,13 @@ mod tests {
 
     #[test]
     fn an_event_is_bounded_printable_text() {
-        assert!(EventName::parse("pull_request.opened").is_some());
+        let opened = EventName::parse("pull_request.opened").expect("an event");
+        let kind = EventName::parse("pull_request").expect("an event");
+        assert_eq!(kind.with("opened"), Some(opened));
+        assert!(kind.with(&"e".repeat(256 - 13)).is_some());
+        for bad in ["a\nb", &"e".repeat(257 - 13)] {
+            assert_eq!(kind.with(bad), None, "{bad:?}");
+        }
         for bad in ["", "a\nb", "\u{7f}", &"e".repeat(257)] {
             assert!(EventName::parse(bad).is_none(), "{bad:?}");
         }

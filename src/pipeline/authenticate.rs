@@ -84,7 +84,7 @@ pub(super) fn authenticate(
     let evidence = match finding {
         Finding::Challenge(answer) => return Err(challenge(&source, answer).into()),
         Finding::Confirmation(asked) => return Err(Stopped::Unconfirmed(Box::new(Unconfirmed { source, asked }))),
-        Finding::Authentic(evidence) => *evidence,
+        Finding::Authentic(evidence) => evidence,
     };
     held.proven();
     if let Some(penalties) = worker.shared.penalties_of(&client) {

@@ -75,7 +75,7 @@ pub struct Answer {
 /// How a verification can succeed.
 pub enum Finding {
     /// An authentic event.
-    Authentic(Box<Evidence>),
+    Authentic(Evidence),
     /// A right handshake.
     Challenge(Answer),
     /// A right handshake that counts only when a URL was visited, which the source wants done.

@@ -6,7 +6,7 @@ use super::{
     message,
     pick::Picks,
     plan::{Id, Plan, Role},
-    verify::{BodySum, Proof},
+    verify::{Matched, Proof},
 };
 use crate::event::{EventName, Identity, IdentityHasher};
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub fn evidence(
     plan: &Plan,
     proof: &Proof,
     scene: &Scene<'_>,
-    digest: impl FnOnce() -> BodySum,
+    digest: impl FnOnce() -> [u8; 32],
 ) -> Result<Evidence, Refusal> {
     let id = first_id(plan, scene)?;
     let events = events(plan, scene)?;
@@ -69,7 +69,7 @@ pub fn evidence(
         id,
         signed_at: proof.signed_at,
         identity,
-        mac: proof.mac,
+        mac: proof.mac.as_ref().map(Matched::digest),
         repeatable,
         _seal: Seal,
     })
@@ -127,7 +127,7 @@ fn events(plan: &Plan, scene: &Scene<'_>) -> Result<Vec<EventName>, Refusal> {
         && let Found::Text(text) = scene.read(action)
         && let Ok(text) = std::str::from_utf8(&text)
     {
-        events.extend(EventName::parse(&format!("{event}.{text}")));
+        events.extend(event.with(text));
     }
     Ok(events)
 }
@@ -136,7 +136,7 @@ fn identity(
     plan: &Plan,
     scene: &Scene<'_>,
     id: Option<&Found1<'_, '_>>,
-    digest: impl FnOnce() -> BodySum,
+    digest: impl FnOnce() -> [u8; 32],
 ) -> Result<Option<Identity>, Refusal> {
     let Some((id, text)) = id else {
         return if plan.algorithm.is_bare() {
@@ -154,8 +154,7 @@ fn identity(
     let mut hasher = IdentityHasher::new("id");
     hasher.part(&id.field.name, text);
     if with_body {
-        let sum = digest();
-        hasher.part(sum.label, &sum.bytes);
+        hasher.part("body", &digest());
     }
     Ok(Some(hasher.finish()))
 }
@@ -180,10 +179,9 @@ fn contains(text: &[u8], separator: &[u8]) -> bool {
 }
 
 /// The raw body, every signed field but time and credential, and the event and tenant headers that the preset reads.
-fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> BodySum) -> Result<Identity, Refusal> {
+fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> [u8; 32]) -> Result<Identity, Refusal> {
     let mut hasher = IdentityHasher::new("body");
-    let sum = digest();
-    hasher.part(sum.label, &sum.bytes);
+    hasher.part("body", &digest());
     if plan.signs_method {
         hasher.part("method", scene.head.method.as_str().as_bytes());
     }

@@ -3,6 +3,7 @@
 //! A doubled key anywhere along a pointer is reported, because another parser may take the other value (every SDK seen takes
 //! the last one). Numbers are never re-formatted: a value is the very bytes that were sent.
 
+mod grammar;
 mod scan;
 
 use std::borrow::Cow;
@@ -36,9 +37,11 @@ enum Step {
 }
 
 /// What the pointers found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Picks<'a> {
-    slots: Vec<Slot<'a>>,
+    /// More pointers than this no preset has: its values cost no allocation.
+    few: [Slot<'a>; 8],
+    rest: Vec<Slot<'a>>,
     /// Is the whole document well-formed, within [`MAX_DEPTH`]? Where not, no slot has a value.
     pub well_formed: bool,
 }
@@ -150,16 +153,15 @@ impl Pointers {
 
     /// Reads all pointers from `json`.
     pub fn pick<'a>(&self, json: &'a [u8]) -> Picks<'a> {
-        let mut picks = Picks {
-            slots: vec![Slot::default(); self.slots],
-            well_formed: false,
-        };
+        let mut picks = Picks::default();
         if self.slots == 0 {
             return picks;
         }
-        picks.well_formed = scan::Scan::new(self, json, &mut picks.slots).run().is_some();
+        let rest = self.slots.saturating_sub(picks.few.len());
+        picks.rest.resize_with(rest, Slot::default);
+        picks.well_formed = scan::Scan::new(self, json, &mut picks).run().is_some();
         if !picks.well_formed {
-            for slot in &mut picks.slots {
+            for slot in picks.few.iter_mut().chain(&mut picks.rest) {
                 slot.first = None;
                 slot.more.clear();
             }
@@ -168,8 +170,11 @@ impl Pointers {
     }
 
     /// The children of `active` that an object's key selects.
-    fn by_key(&self, active: u64, key: &str) -> u64 {
-        self.select(active, |step| matches!(step, Step::Key { name, .. } if name == key))
+    fn by_key(&self, active: u64, key: &[u8]) -> u64 {
+        self.select(
+            active,
+            |step| matches!(step, Step::Key { name, .. } if name.as_bytes() == key),
+        )
     }
 
     /// The children of `active` that a list's index selects.
@@ -243,12 +248,21 @@ impl Iterator for Bits {
 impl<'a> Picks<'a> {
     /// What the pointer of this slot found.
     pub fn slot(&self, slot: usize) -> &Slot<'a> {
-        &self.slots[slot]
+        self.few.get(slot).unwrap_or_else(|| &self.rest[slot - self.few.len()])
+    }
+
+    fn slot_mut(&mut self, slot: usize) -> &mut Slot<'a> {
+        let few = self.few.len();
+        if slot < few {
+            &mut self.few[slot]
+        } else {
+            &mut self.rest[slot - few]
+        }
     }
 
     /// Did a key along any pointer come twice?
     pub fn any_doubled(&self) -> bool {
-        self.slots.iter().any(|slot| slot.doubled)
+        self.few.iter().chain(&self.rest).any(|slot| slot.doubled)
     }
 }
 
@@ -279,7 +293,7 @@ impl<'a> Value<'a> {
     /// writes other bytes.
     pub fn text(&self) -> Option<Cow<'a, str>> {
         match self.kind {
-            Kind::Text => scan::unescape(&self.raw[1..self.raw.len() - 1]),
+            Kind::Text => grammar::unescape(&self.raw[1..self.raw.len() - 1]),
             Kind::Integer => std::str::from_utf8(self.raw).ok().map(Cow::Borrowed),
             _ => None,
         }

@@ -5,6 +5,7 @@ use super::{
     field::{Field, Found, Scene},
     message::{self, Message},
     preset::Encoded,
+    search,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use std::borrow::Cow;
@@ -126,8 +127,11 @@ impl Signature {
     fn parts<'t>(&self, text: &'t [u8], mut take: impl FnMut(&'t [u8])) {
         match self.split {
             Some(separator) => {
-                for part in text.split(|byte| *byte == separator) {
-                    take(part.trim_ascii());
+                let mut at = 0;
+                while at <= text.len() {
+                    let end = search::first(text, at, |word| word.is(separator));
+                    take(text[at..end].trim_ascii());
+                    at = end + 1;
                 }
             }
             None => take(text),
@@ -139,19 +143,80 @@ impl Signature {
 struct Twice;
 
 impl Decoded {
+    /// By tables, a quarter of what a general codec costs, and nothing that this one does not take.
     fn decode(&mut self, text: &[u8], encoding: Encoded) -> Option<&[u8]> {
-        let codec = match encoding {
-            Encoded::Hex => &HEXLOWER,
-            Encoded::Base64 => &BASE64,
-            Encoded::Base64url => &BASE64URL_NOPAD,
-        };
-        let room = codec
-            .decode_len(text.len())
-            .ok()
-            .filter(|room| (1..=MAX_BYTES).contains(room))?;
-        let length = codec.decode_mut(text, &mut self.bytes[..room]).ok()?;
-        Some(&self.bytes[..length])
+        let length = match encoding {
+            Encoded::Hex => self.hex(text),
+            Encoded::Base64 if text.len().is_multiple_of(4) => {
+                let bare = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+                self.base64(bare, &BASE64_DIGITS)
+            }
+            Encoded::Base64 => None,
+            Encoded::Base64url => self.base64(text, &BASE64URL_DIGITS),
+        }?;
+        (length > 0).then(|| &self.bytes[..length])
     }
+
+    /// Lower case only.
+    fn hex(&mut self, text: &[u8]) -> Option<usize> {
+        let (pairs, rest) = text.as_chunks();
+        let bytes = self.bytes.get_mut(..pairs.len())?;
+        let mut wrong = 0;
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let (high, low) = (HEX_DIGITS[usize::from(*high)], HEX_DIGITS[usize::from(*low)]);
+            wrong |= high | low;
+            *byte = high << 4 | low & 0xf;
+        }
+        (wrong < 16 && rest.is_empty()).then_some(bytes.len())
+    }
+
+    /// Without padding; bits that no byte takes must be zero.
+    fn base64(&mut self, text: &[u8], digits: &[u8; 256]) -> Option<usize> {
+        let (fours, rest) = text.as_chunks();
+        let length = text.len() * 3 / 4;
+        let (bytes, last) = self.bytes.get_mut(..length)?.as_chunks_mut();
+        let value = |digit: &u8| digits[usize::from(*digit)];
+        let mut wrong = 0;
+        for (threes, [a, b, c, d]) in bytes.iter_mut().zip(fours) {
+            let (a, b, c, d) = (value(a), value(b), value(c), value(d));
+            wrong |= a | b | c | d;
+            *threes = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+        }
+        let unused = match (rest, last) {
+            ([], []) => 0,
+            ([a, b], [one]) => {
+                let (a, b) = (value(a), value(b));
+                wrong |= a | b;
+                *one = a << 2 | b >> 4;
+                b << 4
+            }
+            ([a, b, c], [one, two]) => {
+                let (a, b, c) = (value(a), value(b), value(c));
+                wrong |= a | b | c;
+                (*one, *two) = (a << 2 | b >> 4, b << 4 | c >> 2);
+                c << 6
+            }
+            _ => return None,
+        };
+        (wrong < 64 && unused == 0).then_some(length)
+    }
+}
+
+const HEX_DIGITS: [u8; 256] = digits(b"0123456789abcdef");
+const BASE64_DIGITS: [u8; 256] = digits(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+const BASE64URL_DIGITS: [u8; 256] = digits(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+/// The value of every byte as a digit; of one that is none, more than any digit's.
+const fn digits<const COUNT: usize>(alphabet: &[u8; COUNT]) -> [u8; 256] {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < COUNT {
+        #[expect(clippy::cast_possible_truncation, reason = "alphabets have at most 64 digits")]
+        let digit = value as u8;
+        values[alphabet[value] as usize] = digit;
+        value += 1;
+    }
+    values
 }
 
 /// Writes signature bytes as a provider would.
@@ -166,6 +231,7 @@ pub fn encode(bytes: &[u8], encoding: Encoded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn decode(text: &str, encoding: Encoded) -> Option<Vec<u8>> {
         let mut buffer = Decoded { bytes: [0; MAX_BYTES] };
@@ -195,5 +261,30 @@ mod tests {
             assert_eq!(decode(text, encoding), None, "{text:?} as {encoding:?}");
         }
         assert_eq!(decode(&"00".repeat(MAX_BYTES + 1), Encoded::Hex), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_general_codec_reads_the_same(bytes in proptest::collection::vec(any::<u8>(), 1..80), spoilt in any::<(u8, u8)>()) {
+            for (encoding, codec) in [
+                (Encoded::Hex, &HEXLOWER),
+                (Encoded::Base64, &BASE64),
+                (Encoded::Base64url, &BASE64URL_NOPAD),
+            ] {
+                let text = codec.encode(&bytes);
+                prop_assert_eq!(decode(&text, encoding), Some(bytes.clone()));
+                let mut text = text.into_bytes();
+                let at = usize::from(spoilt.0) % text.len();
+                // The general one reads several texts, each with its padding, as one.
+                prop_assume!(spoilt.1 != b'=');
+                text[at] = spoilt.1;
+                let mut buffer = Decoded { bytes: [0; MAX_BYTES] };
+                let read = buffer.decode(&text, encoding).map(<[u8]>::to_vec);
+                prop_assert_eq!(read, codec.decode(&text).ok());
+                text.truncate(at);
+                let read = buffer.decode(&text, encoding).map(<[u8]>::to_vec);
+                prop_assert_eq!(read, codec.decode(&text).ok().filter(|read| !read.is_empty()));
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     canonical::{self, Listed, Named},
     evidence::Cause,
     field::{Field, Found, Place, Scene},
-    url::Form,
+    url::{Form, PublicUrl},
 };
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -226,7 +226,7 @@ pub fn render(pieces: &[Piece], scene: &Scene<'_>, mut sink: impl FnMut(&[u8])) 
                     .ok_or_else(|| Cause::TimestampMissing("timestamp".into()))?,
             ),
             Piece::Method => sink(scene.head.method.as_str().as_bytes()),
-            Piece::Url(form) => sink(url(scene, *form)?.as_bytes()),
+            Piece::Url(form) => base(scene)?.write(scene.target(), *form, |part| sink(part.as_bytes())),
             Piece::UrlDigest => sink(HEXLOWER.encode(&Sha256::digest(url(scene, Form::Whole)?)).as_bytes()),
             Piece::FormSorted => sink(scene.form_sorted.unwrap_or_default()),
             Piece::BodyDigest => {
@@ -266,6 +266,9 @@ pub fn render(pieces: &[Piece], scene: &Scene<'_>, mut sink: impl FnMut(&[u8])) 
 }
 
 fn url(scene: &Scene<'_>, form: Form) -> Result<String, Cause> {
-    let base = scene.base.ok_or_else(|| Cause::FieldMissing("public_url".into()))?;
-    Ok(base.of(scene.target(), form))
+    Ok(base(scene)?.of(scene.target(), form))
+}
+
+fn base<'a>(scene: &Scene<'a>) -> Result<&'a PublicUrl, Cause> {
+    scene.base.ok_or_else(|| Cause::FieldMissing("public_url".into()))
 }

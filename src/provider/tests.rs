@@ -134,7 +134,7 @@ impl Attempt {
         provider.verify(envelope, keys, Timestamp::from_secs(now))
     }
 
-    pub fn evidence(&self, provider: &Provider, keys: &Keys) -> Box<Evidence> {
+    pub fn evidence(&self, provider: &Provider, keys: &Keys) -> Evidence {
         match self.judged(provider, keys) {
             Ok(Finding::Authentic(evidence)) => evidence,
             Ok(Finding::Challenge(_) | Finding::Confirmation(_)) => panic!("a handshake"),

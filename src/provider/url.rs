@@ -1,13 +1,12 @@
 //! The URL as a provider sees it: `public_url` plus the request's raw path and query, never rebuilt from `Host`.
 
-use std::fmt::Write;
-
 /// A parsed `public_url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     scheme: String,
     host: String,
-    port: Option<u16>,
+    /// `:8443`; empty where none is configured.
+    port: String,
     prefix: String,
 }
 
@@ -39,12 +38,12 @@ impl PublicUrl {
         let port_at = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
         let (host, port) = match port_at {
             Some(at) => {
-                let port = authority[at + 1..]
+                let port: u16 = authority[at + 1..]
                     .parse()
                     .map_err(|_| "its port is not a number up to 65535")?;
-                (&authority[..at], Some(port))
+                (&authority[..at], format!(":{port}"))
             }
-            None => (authority, None),
+            None => (authority, String::new()),
         };
         if host.is_empty() || authority.parse::<http::uri::Authority>().is_err() {
             return Err("it has no host".to_owned());
@@ -59,21 +58,26 @@ impl PublicUrl {
 
     /// The URL of a raw target.
     pub fn of(&self, target: &str, form: Form) -> String {
-        let mut url = format!("{}://{}", self.scheme, self.host);
-        let port = match form {
-            Form::Whole | Form::WithoutQuery => self.port,
-            Form::WithPort => Some(self.port.unwrap_or(if self.scheme == "https" { 443 } else { 80 })),
-            Form::WithoutPort => None,
-        };
-        if let Some(port) = port {
-            write!(url, ":{port}").expect("writing to a String cannot fail");
+        let mut url = String::with_capacity(64 + target.len());
+        self.write(target, form, |part| url.push_str(part));
+        url
+    }
+
+    /// The same in its parts, for what is fed and not kept.
+    pub fn write(&self, target: &str, form: Form, mut take: impl FnMut(&str)) {
+        take(&self.scheme);
+        take("://");
+        take(&self.host);
+        match form {
+            Form::WithPort if self.port.is_empty() => take(self.own_port()),
+            Form::Whole | Form::WithoutQuery | Form::WithPort => take(&self.port),
+            Form::WithoutPort => {}
         }
-        url.push_str(&self.prefix);
-        url.push_str(match form {
+        take(&self.prefix);
+        take(match form {
             Form::WithoutQuery => target.split('?').next().unwrap_or(target),
             _ => target,
         });
-        url
     }
 
     /// The scheme.
@@ -83,12 +87,15 @@ impl PublicUrl {
 
     /// The host in lower case, and the port where it is not the scheme's own (RFC 9421, 2.2.3).
     pub fn authority(&self) -> String {
-        let own = if self.scheme == "https" { 443 } else { 80 };
-        let host = self.host.to_ascii_lowercase();
-        match self.port.filter(|port| *port != own) {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        }
+        let port = Some(&*self.port)
+            .filter(|port| *port != self.own_port())
+            .unwrap_or_default();
+        format!("{}{port}", self.host.to_ascii_lowercase())
+    }
+
+    /// The port that goes without saying.
+    fn own_port(&self) -> &'static str {
+        if self.scheme == "https" { ":443" } else { ":80" }
     }
 
     /// The path before the request's own one, without its last slash.
@@ -107,8 +114,8 @@ impl PublicUrl {
 
     /// The same place without its port, if it has one, for a diagnosis.
     pub fn without_port(&self) -> Option<Self> {
-        self.port.is_some().then(|| Self {
-            port: None,
+        (!self.port.is_empty()).then(|| Self {
+            port: String::new(),
             ..self.clone()
         })
     }

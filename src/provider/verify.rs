@@ -2,12 +2,13 @@
 
 mod covered;
 mod digest;
+mod know;
 mod open;
 mod prove;
 mod wanted;
 
 use super::{
-    evidence::{Cause, Confirmation, Finding, Refusal},
+    evidence::{Cause, Refusal},
     field::{Found, Place, Scene},
     identity,
     keys::{Key, Keys},
@@ -23,9 +24,9 @@ use data_encoding::BASE64;
 use http::request::Parts;
 
 use digest::BodyDigest;
-pub use digest::BodySum;
+pub use know::Proven;
 pub use open::asked;
-pub use prove::Proof;
+pub use prove::{Matched, Proof};
 pub use wanted::{WantedKey, wanted};
 
 /// The state of one verification between `begin` and `finish`. Sans-IO and without borrows, so that stages can move it.
@@ -148,65 +149,27 @@ impl Verifier {
         self.fed += frame.len();
     }
 
-    /// The verdict over the whole request.
-    pub(super) fn finish(
+    /// The proof over the whole request: signature, body digest, then time. What the request is, is not looked at yet.
+    pub(super) fn prove<'a>(
         self,
         plan: &Plan,
-        envelope: Envelope<'_>,
+        envelope: Envelope<'a>,
         keys: &Keys,
         now: Timestamp,
-    ) -> Result<Finding, Refusal> {
+    ) -> Result<Proven<'a>, Refusal> {
         if self.enrolling || self.fed != envelope.body.len() {
             return Err(Refusal::Unverified(Cause::BodyIncomplete));
         }
         if let Some(index) = self.opening {
-            let answer = open::answer(plan, index, envelope, keys).map_err(Refusal::Unverified)?;
-            return Ok(Finding::Challenge(answer));
+            return Ok(Proven::opening(index, envelope));
         }
         if !keys.hold(now) {
             return Err(Refusal::Unverified(Cause::CertificateExpired));
         }
         let whole = plan.reads_body.then(|| envelope.body.joined());
         let proof = prove::prove(plan, self.states, envelope, whole.as_deref(), keys, now)?;
-        if plan.known.is_empty() {
-            return known(plan, &proof, envelope, (whole.as_deref(), None), keys, self.digest);
-        }
-        let whole = whole.unwrap_or_else(|| envelope.body.joined());
-        let picks = plan.known.pick(&whole);
-        identity::refuse_doubled(plan, &picks)?;
-        known(plan, &proof, envelope, (Some(&whole), Some(&picks)), keys, self.digest)
+        Ok(Proven::signed(proof, envelope, whole, self.digest))
     }
-}
-
-/// What a verified request is: a handshake or an event.
-fn known(
-    plan: &Plan,
-    proof: &Proof,
-    envelope: Envelope<'_>,
-    (whole, picks): (Option<&[u8]>, Option<&super::pick::Picks<'_>>),
-    keys: &Keys,
-    digest: BodyDigest,
-) -> Result<Finding, Refusal> {
-    let claims = proof.claims.as_ref().map(|claims| plan.claims.pick(claims));
-    let scene = Scene {
-        body: Some(envelope.body),
-        form: whole,
-        json: picks,
-        claims: claims.as_ref(),
-        ..Scene::of_head(envelope.head, plan.base.as_ref(), plan.signature.as_ref())
-    };
-    open::refuse_what_it_signs(plan, &scene).map_err(Refusal::Unverified)?;
-    if let Some(challenge) = plan.challenges.iter().find(|one| one.is_asked(&scene, scene.json)) {
-        let key = proof.secret.and_then(|index| keys.mac(index));
-        let answer = challenge.answer(&scene, key).map_err(Refusal::Unverified)?;
-        let visit = challenge.visit(&scene).filter(|_| plan.confirms == Some(true));
-        return Ok(match visit.transpose().map_err(Refusal::Unverified)? {
-            Some(url) => Finding::Confirmation(Confirmation { answer, url }),
-            None => Finding::Challenge(answer),
-        });
-    }
-    let evidence = identity::evidence(plan, proof, &scene, || digest.finish(envelope.body))?;
-    Ok(Finding::Authentic(Box::new(evidence)))
 }
 
 /// The index of the token (or basic credentials) that the request bears.
@@ -234,9 +197,14 @@ pub(super) fn required(plan: &Plan, scene: &Scene<'_>, of_head: bool) -> Result<
             Found::Text(text) => {
                 let mut fits = false;
                 for want in values {
-                    let mut wanted = Vec::new();
-                    template::render(&want.pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
-                    fits |= *text == *wanted;
+                    fits |= match &want.pieces[..] {
+                        [Piece::Literal(wanted)] => *text == **wanted,
+                        pieces => {
+                            let mut wanted = Vec::new();
+                            template::render(pieces, scene, |bytes| wanted.extend_from_slice(bytes))?;
+                            *text == *wanted
+                        }
+                    };
                 }
                 if !fits {
                     return Err(Cause::FieldWrong(field.name.clone()));

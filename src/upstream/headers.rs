@@ -141,9 +141,7 @@ pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> Arc<str> {
         // The space around a value is not part of it.
         is_printable && !id.is_empty() && id.trim() == *id
     };
-    signed_id
-        .filter(is_safe)
-        .map_or_else(|| key.to_text().into(), Into::into)
+    signed_id.filter(is_safe).map_or_else(|| key.shared_text(), Into::into)
 }
 
 /// Our own namespace. The argument is folded (see `folded`).

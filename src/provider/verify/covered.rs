@@ -17,15 +17,14 @@ use subtle::ConstantTimeEq;
 
 /// Holds the signed digest against what it is of.
 pub fn body_hash(plan: &Plan, scene: &Scene<'_>, envelope: Envelope<'_>) -> Result<(), Cause> {
-    let is_form = form::is_form(&envelope.head.headers);
     let Some(hash) = &plan.body_hash else {
         // `{form_sorted}` is nothing for a body that is no form: the signature would not cover it.
-        if plan.signs_form && !is_form && !envelope.body.is_empty() {
+        if plan.signs_form && scene.form_sorted.is_none() && !envelope.body.is_empty() {
             return Err(Cause::FieldMissing("form".into()));
         }
         return Ok(());
     };
-    if hash.unless == Some(Unless::Form) && is_form {
+    if hash.unless == Some(Unless::Form) && form::is_form(&envelope.head.headers) {
         return Ok(());
     }
     let text = match scene.read(&hash.field) {

@@ -8,7 +8,7 @@ use crate::{
         field::Scene,
         form, freshness, jwt,
         keys::{Key, Keys},
-        mac::Mac,
+        mac::{Mac, Tag},
         message::Opened,
         plan::Plan,
         template::{self, Piece},
@@ -19,10 +19,28 @@ use crate::{
 pub struct Proof {
     pub verified: Verified,
     pub secret: Option<usize>,
-    pub mac: Option<MacDigest>,
+    pub mac: Option<Matched>,
     pub signed_at: Option<Timestamp>,
     /// The claims of a JWT.
     pub claims: Option<Vec<u8>>,
+}
+
+/// The signature that matched. Its digest is for the ledger, so it is not made while proving.
+pub enum Matched {
+    /// A MAC, decoded.
+    Mac(Tag),
+    /// What else was decoded.
+    Other(MacDigest),
+}
+
+impl Matched {
+    /// Its digest.
+    pub fn digest(&self) -> MacDigest {
+        match self {
+            Self::Mac(tag) => MacDigest::of(tag.bytes()),
+            Self::Other(digest) => *digest,
+        }
+    }
 }
 
 /// Proves the request, or each element of its batch.
@@ -145,7 +163,7 @@ fn one<'a>(
     })
 }
 
-type Hit = Result<Option<(usize, MacDigest)>, Cause>;
+type Hit = Result<Option<(usize, Matched)>, Cause>;
 
 /// The body has gone through the states already: the rest of the text, then compare.
 fn streamed(plan: &Plan, states: States, scene: &Scene<'_>, at: usize, keys: &Keys) -> Hit {
@@ -166,7 +184,8 @@ fn streamed(plan: &Plan, states: States, scene: &Scene<'_>, at: usize, keys: &Ke
     Ok(hit)
 }
 
-/// Every secret over every template, from the whole body.
+/// Every secret over every template, from the whole body. The alternatives after the one that matches are left out: which
+/// one it is lies in how the URL is written, not in a secret.
 fn late<'a>(plan: &Plan, scene: &mut Scene<'a>, keys: &'a Keys) -> Hit {
     let mut hit = None;
     let mut rendered = false;
@@ -188,6 +207,9 @@ fn late<'a>(plan: &Plan, scene: &mut Scene<'a>, keys: &'a Keys) -> Hit {
                 Ok(()) => rendered = true,
                 Err(cause) => fault = Some(cause),
             }
+            if hit.as_ref().is_some_and(|(matched, _)| *matched == index) {
+                break;
+            }
         }
     }
     scene.secret = None;
@@ -203,16 +225,17 @@ fn compare(
     pieces: &[Piece],
     scene: &Scene<'_>,
     index: usize,
-    hit: &mut Option<(usize, MacDigest)>,
+    hit: &mut Option<(usize, Matched)>,
 ) -> Result<(), Cause> {
     template::render(pieces, scene, |bytes| mac.update(bytes))?;
     let tag = mac.finish();
     let signature = plan.signature.as_ref().expect("a MAC has a place");
-    signature.decoded(scene, |candidate| {
-        if tag.is(candidate) && hit.is_none() {
-            *hit = Some((index, MacDigest::of(candidate)));
-        }
-    })
+    let mut is_one = false;
+    signature.decoded(scene, |candidate| is_one |= tag.is(candidate))?;
+    if is_one && hit.is_none() {
+        *hit = Some((index, Matched::Mac(tag)));
+    }
+    Ok(())
 }
 
 /// Public keys: nothing here is secret, so the first match ends it.
@@ -232,7 +255,7 @@ fn public(plan: &Plan, scene: &Scene<'_>, keys: &Keys) -> Hit {
                     && hit.is_none()
                     && publics.iter().any(|public| public.verifies(&message, candidate))
                 {
-                    hit = Some((index, MacDigest::of(candidate)));
+                    hit = Some((index, Matched::Other(MacDigest::of(candidate))));
                 }
             }
         })?;
@@ -285,7 +308,7 @@ fn bearer(
     Ok(Proof {
         verified: Verified::Signature,
         secret: Some(opened.secret),
-        mac: Some(opened.mac),
+        mac: Some(Matched::Other(opened.mac)),
         signed_at,
         claims: Some(opened.claims),
     })
@@ -304,7 +327,7 @@ fn message(plan: &Plan, mut opened: Opened, scene: &Scene<'_>, now: Timestamp) -
     Ok(Proof {
         verified: Verified::Signature,
         secret: Some(opened.secret),
-        mac: Some(opened.mac),
+        mac: Some(Matched::Other(opened.mac)),
         signed_at: Some(opened.created),
         claims: None,
     })

@@ -33,7 +33,7 @@ struct Subject {
 struct Authentic {
     head: Parts,
     body: Bytes,
-    evidence: Box<Evidence>,
+    evidence: Evidence,
 }
 
 static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
