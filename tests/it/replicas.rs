@@ -232,7 +232,7 @@ fn questions(redis: &RedisServer) -> usize {
     let stats: String = redis.query(&["INFO", "commandstats"]);
     let calls = stats
         .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_hmget:calls="))
+        .find_map(|line| line.strip_prefix("cmdstat_get:calls="))
         .and_then(|rest| rest.split(',').next())
         .map(|calls| calls.parse().expect("a number"));
     calls.unwrap_or_default()
