@@ -1,8 +1,15 @@
 //! "Did you mean": the nearest of some known words.
 
+/// No word that is known is as long, bytes.
+const LONGEST: usize = 256;
+
 /// The known word that `word` was probably meant to be.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let flat = |text: &str| text.to_lowercase().replace('_', "-");
+    // Nothing known is near it, and the distance would cost the product of the lengths.
+    if word.len() > LONGEST {
+        return None;
+    }
     let word = flat(word);
     // A third of the word may be wrong: more would propose words that merely share a few letters.
     let limit = (word.chars().count() / 3).clamp(1, 4);
@@ -42,6 +49,7 @@ mod tests {
         assert_eq!(nearest("Stripe", known), Some("stripe"));
         assert_eq!(nearest("connect-wait", known), Some("connect_wait"));
         assert_eq!(nearest("paypal", known), None);
+        assert_eq!(nearest(&"x".repeat(10 << 20), known), None);
         assert_eq!(hint("x", ["a", "b"]), "did you mean `a`?");
     }
 }

@@ -613,3 +613,41 @@ proptest::proptest! {
         }
     }
 }
+
+/// Found by fuzzing: files of a MiB that took minutes, though all that is in them is wrong at once. A cost that grows with the
+/// square of the length would not end within this deadline on any machine.
+#[test]
+fn no_file_costs_more_than_its_length() {
+    let numbered = |text: &str| {
+        (0..100_000)
+            .map(|at| text.replace('#', &at.to_string()))
+            .collect::<String>()
+    };
+    for (name, text) in [
+        ("one key again and again", "a: 1\n".repeat(200_000)),
+        ("unknown keys", numbered("k#: 1\n")),
+        ("unknown keys on one line", format!("{{{}}}", numbered("k#: 1,"))),
+        (
+            "a provider of a MiB",
+            format!("sources: {{a: {{provider: {}}}}}", "g".repeat(1 << 20)),
+        ),
+        ("a key of a MiB", format!("{}: 1", "k".repeat(1 << 20))),
+        (
+            "a word of a MiB",
+            format!("redis: {{on_outage: {}}}", "l".repeat(1 << 20)),
+        ),
+        ("anchors", numbered("- &a# x\n- *a#\n")),
+        ("an open quote", format!("a: \"{}", "x\n".repeat(1 << 19))),
+        ("networks", format!("client_ip: {{trust: [{}]}}", "x,".repeat(40_000))),
+    ] {
+        let began = std::time::Instant::now();
+        let loaded = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets());
+        let errors = loaded.err().unwrap_or_else(|| panic!("{name} is no configuration"));
+        assert!(errors.problems().len() <= 1001, "{name}");
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(120),
+            "{name} took {:?}",
+            began.elapsed()
+        );
+    }
+}

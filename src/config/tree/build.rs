@@ -15,6 +15,8 @@ use std::collections::HashMap;
 const MAX_NODES: usize = 50_000;
 /// Nesting: the deepest place of a configuration is below ten.
 const MAX_DEPTH: usize = 32;
+/// Problems after which a file with doubled keys is not read on.
+const MAX_DOUBLED: usize = 100;
 
 /// Reads the one document of `source`. `None`: a problem was reported that leaves nothing to read on with.
 pub(in crate::config) fn parse(source: &SourceText, problems: &Problems) -> Option<Node> {
@@ -80,6 +82,8 @@ struct Open {
     node: Node,
     anchor: usize,
     key: Option<(String, Span)>,
+    /// The keys of a mapping so far, and where they are.
+    seen: HashMap<String, usize>,
 }
 
 impl Builder<'_> {
@@ -144,6 +148,7 @@ impl Builder<'_> {
             node,
             anchor,
             key: None,
+            seen: HashMap::new(),
         });
         Ok(None)
     }
@@ -173,7 +178,7 @@ impl Builder<'_> {
             self.anchors.insert(anchor, done.clone());
             self.nodes += done.count();
         }
-        let Some(Open { node, key, .. }) = self.open.last_mut() else {
+        let Some(Open { node, key, seen, .. }) = self.open.last_mut() else {
             return Ok(Some(done));
         };
         match &mut node.kind {
@@ -181,8 +186,12 @@ impl Builder<'_> {
             Kind::Map(entries) => match key.take() {
                 None => *key = Some(key_text(done, self.problems)),
                 Some((key, key_span)) => {
-                    if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                        let line = self.source[..first.key_span.start].matches('\n').count() + 1;
+                    if let Some(first) = seen.get(&key) {
+                        // Counting lines takes as long as reading does: a file of doubled keys is not read to its end.
+                        if self.problems.errors() > MAX_DOUBLED {
+                            return Err(Stop);
+                        }
+                        let line = self.source[..*first].matches('\n').count() + 1;
                         self.problems.error(
                             key_span,
                             Fault::new(format!("the key `{key}` is here twice"))
@@ -196,6 +205,7 @@ impl Builder<'_> {
                         );
                         node.state = State::Partial;
                     } else {
+                        seen.insert(key.clone(), key_span.start);
                         entries.push(Entry {
                             key,
                             key_span,
