@@ -80,10 +80,15 @@ pub fn judge(krate: &Path, built: &Built, mutants: &[Mutant]) -> Result<Outcomes
         });
     });
     let failed = failed.into_inner()?;
-    if !failed.is_empty() {
+    let mut tests: Vec<Test> = tests.into_inner()?;
+    if failed.len() * 10 > tests.len() {
         return Err(format!("without any mutant these tests fail: {failed:?}").into());
     }
-    let mut tests = tests.into_inner()?;
+    // A busy machine: such a test would call any mutant caught.
+    for name in &failed {
+        println!("left out, because it fails without any mutant: {name}");
+    }
+    tests.retain(|test| !failed.contains(&test.name));
     tests.sort_by_key(|test| test.takes);
     println!(
         "{} tests, {:.1} s",
