@@ -100,7 +100,7 @@ pub enum ConnectionEnd {
     HeaderTimeout,
     /// Idle for longer than the idle timeout.
     Idle,
-    /// Closed while idle to make room under the limit of connections.
+    /// Closed to make room while it was idle, or had been at a head for longer than an honest sender is.
     Evicted,
     /// The peer did not read its answer.
     WriteTimeout,

@@ -36,23 +36,21 @@ impl Dice {
     }
 }
 
-/// A guess at `right`, of its length and alphabet: the lower-case hexadecimal digits.
+/// A guess at `right`, of its length and alphabet: the lower-case hexadecimal digits. The same work in the same memory for
+/// both classes, so that a guess does not carry traces of how it was made.
 pub(crate) fn guess(right: &str, wrong: Wrong, dice: &mut Dice) -> String {
-    let digit = |dice: &mut Dice| char::from(b"0123456789abcdef"[usize::try_from(dice.next() >> 60).expect("small")]);
-    // The same work for both classes, so that a guess does not carry traces of how it was made.
-    let random: String = (0..right.len()).map(|_| digit(dice)).collect();
-    let kept = match wrong {
-        Wrong::AtItsEnd => right.len() - 1,
-        Wrong::FromItsBeginning => 0,
+    let right = right.as_bytes();
+    let (kept, differs_at) = match wrong {
+        Wrong::AtItsEnd => (right.len() - 1, right.len() - 1),
+        Wrong::FromItsBeginning => (0, 0),
     };
-    let mut guess = format!("{}{}", &right[..kept], &random[kept..]);
-    let last = if right.ends_with('0') { "1" } else { "0" };
-    let first = if right.starts_with('0') { "1" } else { "0" };
-    match wrong {
-        Wrong::AtItsEnd => guess.replace_range(kept.., last),
-        Wrong::FromItsBeginning => guess.replace_range(..1, first),
+    let mut guess = Vec::with_capacity(right.len());
+    for (index, digit) in right.iter().enumerate() {
+        let random = b"0123456789abcdef"[usize::try_from(dice.next() >> 60).expect("small")];
+        guess.push([random, *digit][usize::from(index < kept)]);
     }
-    guess
+    guess[differs_at] = if right[differs_at] == b'0' { b'1' } else { b'0' };
+    String::from_utf8(guess).expect("digits")
 }
 
 /// Welch's t between the times of `judge` over guesses of both classes: far from 0 if they differ. `prepare` makes what is
