@@ -23,11 +23,22 @@ pub use wire::{Answer, Request};
 
 use std::{
     net::SocketAddr,
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
 /// Nothing here takes longer on a machine that works; what waits for more has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Any port of an address that nobody else uses. Where every byte that comes counts, 127.0.0.1 will not do: whoever still
+/// asks a port there that was somebody else's (a page in a browser, say) finds us; and a port that was free a moment ago
+/// stays so only where nobody looks for one.
+pub fn aside() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(0);
+    let [.., middle, low] = std::process::id().to_be_bytes();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) & 127;
+    SocketAddr::from(([127, 128 | count, middle, low], 0))
+}
 
 /// Waits until `holds`; what is asked is cheap, so it is asked often.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -18,7 +18,7 @@ mod signatures;
 mod trust;
 
 use super::support::{
-    Authority, Folder, Sidecar, Upstream,
+    Authority, Folder, Sidecar, Upstream, aside,
     secure::{self, NAME},
     signed::push,
     wait_until,
@@ -116,19 +116,21 @@ struct Door {
 impl Door {
     fn open(lane: Lane, upstream: std::net::SocketAddr) -> Self {
         let folder = Folder::new();
-        let mut yaml = format!("upstream: http://{upstream}\n{YAML}");
-        let mut client = None;
+        let (mut tls, mut client) = (String::new(), None);
         if lane == Lane::Tls {
             let authority = Authority::new("ours");
             let issued = authority.issue(NAME);
-            let listen = format!(
-                "listen: {{address: \"127.0.0.1:0\", tls: {{cert: \"{}\", key: \"{}\"}}}}\n",
+            tls = format!(
+                ", tls: {{cert: \"{}\", key: \"{}\"}}",
                 folder.write("tls.crt", &issued.cert).display(),
                 folder.write("tls.key", &issued.key).display()
             );
-            yaml.insert_str(0, &listen);
             client = Some(authority.client(&[b"http/1.1"], None));
         }
+        let yaml = format!(
+            "listen: {{address: \"{}\"{tls}}}\nupstream: http://{upstream}\n{YAML}",
+            aside()
+        );
         let sidecar = Sidecar::start(&yaml);
         Self {
             sidecar,

@@ -154,6 +154,16 @@ impl App {
         self.state.seen.lock().expect("no panic").clone()
     }
 
+    /// How many requests have arrived.
+    pub fn count(&self) -> usize {
+        self.state.seen.lock().expect("no panic").len()
+    }
+
+    /// What has arrived after the first `count` requests.
+    pub fn since(&self, count: usize) -> Vec<Recorded> {
+        self.state.seen.lock().expect("no panic")[count..].to_vec()
+    }
+
     /// Blocks until `count` requests have arrived.
     pub fn wait_for(&self, count: usize) -> Vec<Recorded> {
         let seen = self.state.seen.lock().expect("no panic");

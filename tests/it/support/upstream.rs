@@ -1,6 +1,6 @@
 //! An app that counts: every byte that arrives at its socket belongs to a request that it can show, or is one too many.
 
-use super::wait_until;
+use super::{aside, wait_until};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
     io::{Read, Write},
@@ -37,7 +37,7 @@ pub struct Upstream {
 
 impl Upstream {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = TcpListener::bind(aside()).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let state = Arc::new(State::default());
         let counted = state.clone();

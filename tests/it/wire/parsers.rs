@@ -1,7 +1,9 @@
 //! What is forwarded, over whichever wire it came, is read alike by nginx, `HAProxy`, Node, Python's h11, hyper, and by our
 //! own strict splitting of its bytes.
 
-use super::super::support::{App, Folder, Upstream, app::Recorded, frames::Frames, upstream::Arrived, wait_until};
+use super::super::support::{
+    App, Folder, Upstream, app::Recorded, aside, frames::Frames, upstream::Arrived, wait_until,
+};
 use super::{Door, Lane, frames, rows};
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -11,7 +13,7 @@ use std::{
 /// Reads with h11 and writes what it understood.
 const H11: &str = r"
 import h11, socket, sys, threading
-app, port = ('127.0.0.1', int(sys.argv[1])), int(sys.argv[2])
+app, own = ((sys.argv[at], int(sys.argv[at + 1])) for at in (1, 3))
 
 def ask(request, body):
     lines = [name + b': ' + value for name, value in request.headers] + [b'Connection: close', b'', b'']
@@ -48,7 +50,7 @@ def read(client):
         else:
             return
 
-listener = socket.create_server(('127.0.0.1', port))
+listener = socket.create_server(own)
 while True:
     client, _ = listener.accept()
     threading.Thread(target=serve, args=(client,), daemon=True).start()
@@ -64,7 +66,7 @@ impl Drop for Running {
 }
 
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind(aside()).expect("a port");
     listener.local_addr().expect("it is bound")
 }
 
@@ -97,14 +99,22 @@ fn parser(which: &str, folder: &Folder, port: SocketAddr, app: SocketAddr) -> Ru
             // Where Debian puts it; another Python that comes first in PATH does not look there.
             (
                 "/usr/bin/python3",
-                vec![path, app.port().to_string(), port.port().to_string()],
+                vec![
+                    path,
+                    app.ip().to_string(),
+                    app.port().to_string(),
+                    port.ip().to_string(),
+                    port.port().to_string(),
+                ],
             )
         }
         _ => {
             let script = format!(
-                "const h=require('http');h.createServer({{maxHeaderSize:131072}},(q,r)=>{{const o=h.request({{host:'127.0.0.1',port:{},method:q.method,path:q.url,headers:q.rawHeaders}},a=>{{r.writeHead(a.statusCode);a.pipe(r)}});o.on('error',()=>r.destroy());q.pipe(o)}}).listen({},'127.0.0.1')",
+                "const h=require('http');h.createServer({{maxHeaderSize:131072}},(q,r)=>{{const o=h.request({{host:'{}',port:{},method:q.method,path:q.url,headers:q.rawHeaders}},a=>{{r.writeHead(a.statusCode);a.pipe(r)}});o.on('error',()=>r.destroy());q.pipe(o)}}).listen({},'{}')",
+                app.ip(),
                 app.port(),
-                port.port()
+                port.port(),
+                port.ip()
             );
             ("node", vec!["-e".into(), script])
         }
@@ -160,49 +170,74 @@ impl Reading {
     }
 }
 
-/// Sends what a lane must forward, and tells of each case what it is and what `seen` shows after it.
-fn send<T>(lane: Lane, upstream: SocketAddr, seen: impl Fn(usize) -> Option<T>) -> Vec<(String, Option<T>)> {
+/// Sends what a lane must forward, and tells of each case what it is, how it was answered, and what arrived.
+fn send(
+    lane: Lane,
+    upstream: SocketAddr,
+    count: impl Fn() -> usize,
+    since: impl Fn(usize) -> Vec<Reading>,
+) -> Vec<Sent> {
     let door = Door::open(lane, upstream);
     let mut sent = Vec::new();
+    let mut tell = |row: u32, what: &str, send: &dyn Fn() -> String| {
+        let before = count();
+        let answer = send();
+        let mut readings = since(before);
+        sent.push(Sent {
+            what: format!("row {row}, {what}, answered {answer}"),
+            reading: readings.pop().filter(|_| readings.is_empty()),
+        });
+    };
     if lane == Lane::Http2 {
         for case in frames::all().into_iter().filter(|case| case.forwarded.is_some()) {
-            let mut client = Frames::open(door.sidecar.addresses.webhooks, b"");
-            client.send(&case.frames);
-            let _any = client.end_of(1);
-            sent.push((format!("row {}, {}", case.row, case.what), seen(sent.len())));
+            tell(case.row, &case.what, &|| {
+                let mut client = Frames::open(door.sidecar.addresses.webhooks, b"");
+                client.send(&case.frames);
+                format!("{:?}", client.end_of(1))
+            });
         }
     } else {
         for case in rows().into_iter().filter(|case| case.forwarded.is_some()) {
-            let mut connection = door.connect();
-            connection.write(&case.raw);
-            while connection.answer().is_some_and(|answer| answer.status == 100) {}
-            sent.push((format!("row {}, {}", case.row, case.what), seen(sent.len())));
+            tell(case.row, &case.what, &|| {
+                let mut connection = door.connect();
+                connection.write(&case.raw);
+                let answers = std::iter::from_fn(|| connection.answer()).find(|answer| answer.status != 100);
+                format!("{:?}", answers.map(|answer| answer.status))
+            });
         }
     }
     sent
 }
 
+/// A case that was sent, and the one request that arrived for it.
+struct Sent {
+    what: String,
+    reading: Option<Reading>,
+}
+
 const LANES: [Lane; 3] = [Lane::Plain, Lane::Tls, Lane::Http2];
 
 /// What the strictest reading of the bytes makes of each lane.
-fn strictly() -> [Vec<(String, Option<Reading>)>; 3] {
+fn strictly() -> [Vec<Sent>; 3] {
     LANES.map(|lane| {
         let upstream = Upstream::start();
-        send(lane, upstream.address, |at| {
-            let seen = upstream.since(at).ok()?;
-            seen.first().map(Reading::of_bytes)
+        let count = || upstream.count();
+        send(lane, upstream.address, count, |before| {
+            let seen = upstream.since(before).expect("requests and nothing else");
+            seen.iter().map(Reading::of_bytes).collect()
         })
     })
 }
 
 /// What a parser makes of each lane; hyper, of which the app itself is made, needs nobody before it.
-fn by(which: &str) -> [Vec<(String, Option<Reading>)>; 3] {
+fn by(which: &str) -> [Vec<Sent>; 3] {
     LANES.map(|lane| {
-        let (app, folder) = (App::start(), Folder::new());
+        let (app, folder) = (App::start_at(aside()), Folder::new());
         let port = free();
         let running = (which != "hyper").then(|| parser(which, &folder, port, app.address));
         let upstream = if running.is_some() { port } else { app.address };
-        send(lane, upstream, |at| app.seen().get(at).map(Reading::of_hyper))
+        let since = |before| app.since(before).iter().map(Reading::of_hyper).collect();
+        send(lane, upstream, || app.count(), since)
     })
 }
 
@@ -215,24 +250,30 @@ fn five_other_parsers_read_what_is_forwarded_alike() {
     println!("{} + {} + {} requests", plain.len(), tls.len(), http2.len());
     assert!(plain.len() > 100 && tls.len() == plain.len() && http2.len() > 50);
     let mut wrong = Vec::new();
-    let mut differ = |what: String, theirs: Option<&Reading>, ours: Option<&Reading>| {
-        if ours.is_none() || ours != theirs {
-            let told = format!("{what}: {theirs:?}, ours {ours:?}");
+    let mut differ = |who: String, theirs: &Sent, ours: &Sent| {
+        if ours.reading.is_none() || ours.reading != theirs.reading {
+            let told = format!(
+                "{who}, {}: {:?}, ours {}: {:?}",
+                theirs.what, theirs.reading, ours.what, ours.reading
+            );
             wrong.push(told.chars().take(1500).collect::<String>());
         }
     };
     for (name, other) in PARSERS.iter().zip(others) {
         let theirs = other.join().expect("no panic");
         for (lane, (ours, theirs)) in LANES.iter().zip(ours.iter().zip(&theirs)) {
-            for ((what, ours), (_, theirs)) in ours.iter().zip(theirs) {
-                differ(format!("{name}, {lane:?}, {what}"), theirs.as_ref(), ours.as_ref());
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                differ(format!("{name}, {lane:?}"), theirs, ours);
             }
         }
     }
     // And TLS changes nothing of it but what we say of the scheme.
-    for ((what, plain), (_, tls)) in plain.iter().zip(tls) {
-        let [plain, tls] = [plain, tls].map(|reading| reading.clone().map(Reading::without_scheme));
-        differ(format!("TLS and plain, {what}"), tls.as_ref(), plain.as_ref());
+    for (plain, tls) in plain.iter().zip(tls) {
+        let [plain, tls] = [plain, tls].map(|sent| Sent {
+            what: sent.what.clone(),
+            reading: sent.reading.clone().map(Reading::without_scheme),
+        });
+        differ("TLS and plain".to_owned(), &tls, &plain);
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
