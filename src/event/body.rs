@@ -165,7 +165,7 @@ mod tests {
         frames.push(Bytes::from(vec![b'd'; 3 * PIECE]));
         frames.push(Bytes::from_static(b"e"));
         assert_eq!(&before.joined()[..], b"ab");
-        let all = [&b"abc"[..], &[b'd'; 3 * PIECE], b"e"].concat();
+        let all = [b"abc".to_vec(), vec![b'd'; 3 * PIECE], b"e".to_vec()].concat();
         assert_eq!((frames.len(), &frames.joined()[..]), (all.len(), &all[..]));
     }
 

@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn another_key_of_the_same_tag_is_not_taken_for_it() {
         let repeats = Repeats::new();
-        let tag = repeats.known.tag(&key(1));
+        let tag = repeats.known.tag(key(1));
         repeats
             .known
             .change(tag, at(0), true, |_| Some((at(1000), (key(2), ()))));

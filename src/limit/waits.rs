@@ -130,13 +130,13 @@ mod tests {
     fn half_of_the_places_may_wait_for_long() {
         let (budget, waits) = (Budget::new(8), Waits::of(8));
         let lend = |millis| waits.lend(budget.take(1).expect("a place"), at(millis));
-        let mut lent: Vec<Wait> = (0..4).map(lend).collect();
-        lent.push(lend(400));
+        let mut held: Vec<Wait> = (0..4).map(lend).collect();
+        held.push(lend(400));
         assert_eq!(budget.used(), 5, "nobody has waited for long");
-        lent.push(lend(501));
+        held.push(lend(501));
         assert_eq!(budget.used(), 5, "one place was given back");
-        assert!(lent[0].taken().now_or_never().is_some() && lent[1].taken().now_or_never().is_none());
-        drop(lent);
+        assert!(held[0].taken().now_or_never().is_some() && held[1].taken().now_or_never().is_none());
+        drop(held);
         assert_eq!(budget.used(), 0);
     }
 

@@ -108,8 +108,11 @@ fn read(left: &mut &[u8], depth: u32) -> Result<Option<Value>, NotResp> {
     }))
 }
 
-/// Up to the first `\r\n`, and what comes after it.
-fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, NotResp> {
+/// What stands before the first `\r\n`, and what comes after it.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// The first line; `None`: it is not all there yet.
+fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, NotResp> {
     let Some(end) = bytes.iter().position(|&byte| byte == b'\r') else {
         return if bytes.len() > LONGEST_LINE {
             Err(NotResp)
