@@ -282,6 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn a_set_knows_its_keys_by_name_and_one_without_may_be_any() {
+        // The key of RFC 8037, appendix A.2.
+        let key = |kid: &str| {
+            let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+            format!(r#"{{"kty":"OKP","crv":"Ed25519",{kid}"x":"{x}"}}"#)
+        };
+        let published = |text: &str| Keys::published(Algorithm::Ed25519, KeyRule::Jwk, text.as_bytes()).expect("a key");
+        let named = published(&format!(
+            r#"{{"keys":[{},{}]}}"#,
+            key(r#""kid":"a","#),
+            key(r#""kid":"b","#)
+        ));
+        assert!(named.knows("a") && named.knows("b") && !named.knows("c"));
+        assert!(published(&key("")).knows("c"));
+        let shared = Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &[text("a long enough secret")]);
+        assert!(!shared.expect("a key").knows("a"));
+    }
+
+    #[test]
     fn encodings_and_short_keys_are_taken_at_their_word() {
         let mut short = text("abc");
         short.allow_short = true;
