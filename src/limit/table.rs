@@ -194,6 +194,15 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_looked_for_in_eight_places() {
+        let table = Table::<()>::new(65_536);
+        for number in 0..1000_u32 {
+            let set = table.set(table.tag(number));
+            assert_eq!((set.len(), set.start % WAYS), (WAYS, 0));
+        }
+    }
+
+    #[test]
     fn what_is_over_is_not_handed_on() {
         let table = Table::new(1);
         let tag = Tag(1);

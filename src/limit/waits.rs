@@ -110,6 +110,15 @@ mod tests {
     }
 
     #[test]
+    fn two_that_come_at_one_moment_wait_side_by_side() {
+        let (waits, places) = (Waits::of(8), Budget::new(8));
+        let lend = || waits.lend(places.take(1).expect("there are eight"), at(0));
+        let (first, second) = (lend(), lend());
+        assert_eq!(places.used(), 2);
+        assert!(first.back().is_some() && second.back().is_some());
+    }
+
+    #[test]
     fn the_longest_wait_ends_for_a_newcomer_and_no_honest_one() {
         let (budget, waits) = (Budget::new(2), Waits::of(8));
         let place = || budget.take(1).expect("a place");

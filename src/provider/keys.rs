@@ -282,6 +282,47 @@ mod tests {
     }
 
     #[test]
+    fn a_set_knows_its_keys_by_name_and_one_without_may_be_any() {
+        // The key of RFC 8037, appendix A.2.
+        let key = |kid: &str| {
+            let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+            format!(r#"{{"kty":"OKP","crv":"Ed25519",{kid}"x":"{x}"}}"#)
+        };
+        let published = |text: &str| Keys::published(Algorithm::Ed25519, KeyRule::Jwk, text.as_bytes()).expect("a key");
+        let named = published(&format!(
+            r#"{{"keys":[{},{}]}}"#,
+            key(r#""kid":"a","#),
+            key(r#""kid":"b","#)
+        ));
+        assert!(named.knows("a") && named.knows("b") && !named.knows("c"));
+        assert!(published(&key("")).knows("c"));
+        let shared = Keys::compile(Algorithm::HmacSha256, KeyRule::Utf8, &[text("a long enough secret")]);
+        assert!(!shared.expect("a key").knows("a"));
+    }
+
+    #[test]
+    fn a_published_certificate_holds_while_it_is_valid() {
+        let mut params = rcgen::CertificateParams::new(vec!["keys.example".to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(2025, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 1);
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&pair).expect("a certificate").pem();
+        let published = |rule, text: &str| Keys::published(Algorithm::EcdsaP256Sha256, rule, text.as_bytes());
+        let keys = published(KeyRule::Certificate, &pem).expect("a certificate");
+        for (secs, holds) in [
+            (1_735_689_599, false),
+            (1_735_689_600, true),
+            (1_767_225_600, true),
+            (1_767_225_601, false),
+        ] {
+            assert_eq!(keys.hold(Timestamp::from_secs(secs)), holds, "{secs}");
+        }
+        // A bare key has no time of its own.
+        let bare = published(KeyRule::Pem, &pair.public_key_pem()).expect("a key");
+        assert!(bare.hold(Timestamp::from_secs(0)));
+    }
+
+    #[test]
     fn encodings_and_short_keys_are_taken_at_their_word() {
         let mut short = text("abc");
         short.allow_short = true;

@@ -178,6 +178,24 @@ fn an_open_handshake_may_echo_what_its_body_says() {
 }
 
 #[test]
+fn only_a_provider_that_publishes_its_keys_wants_one() {
+    let wanted = |name: &str, settings: &[(&str, &str)]| {
+        let attempt = posted("/", b"{}");
+        let (head, body) = (attempt.head(), Frames::from(attempt.body.clone()));
+        compiled(preset(name).expect("an embedded preset"), settings).wanted_key(Envelope {
+            head: &head,
+            body: &body,
+        })
+    };
+    assert_eq!(wanted("github", &[]), Ok(None));
+    // What names no key is refused before any is asked for.
+    assert!(matches!(
+        wanted("aws-sns", &[("topic_arn", "arn:aws:sns:eu-west-1:1:a")]),
+        Err(Refusal::Unverified(_))
+    ));
+}
+
+#[test]
 fn a_token_without_its_prefix_is_malformed_and_a_wrong_one_is_wrong() {
     let (provider, keys) =
         with("name: t\nalgorithm: token\nsignature: {from: header:Authorization, prefix: 'Bearer '}");
