@@ -2,7 +2,7 @@
 //!
 //! `admit -> assemble -> authenticate -> choose -> claim -> spend -> deliver -> respond`. Each stage takes what only the
 //! stage before it can make, so that wiring two of them in the wrong order does not compile. From `claim` on a request
-//! runs in a task of its own: a sender that hangs up cannot strand a claim.
+//! goes on in a task of its own if its sender hangs up, which cannot strand a claim so.
 
 mod admit;
 mod assemble;
@@ -15,6 +15,7 @@ mod keys;
 mod origin;
 mod respond;
 mod spend;
+mod voyage;
 
 use authenticate::Stopped;
 pub use claim::Landing;
@@ -43,6 +44,7 @@ use std::{
     time::Duration,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use voyage::Voyage;
 
 /// For operators: why a request ended unanswered at the end of a drain.
 const GRACE_OVER: &str = "the grace is over";
@@ -167,20 +169,21 @@ impl Pipeline {
         }
     }
 
-    /// The rest of the journey in a tracked task, which outlives the sender's connection.
+    /// The rest of the journey, which outlives the sender's connection.
     async fn detach(&self, chosen: choose::Chosen, mut trail: Box<Trail>) -> Response<AnswerBody> {
         let worker = self.0.clone();
         let request_id = trail.request_id;
         trail.detach();
-        let task = self.0.deliveries.spawn(async move {
+        let rest = async move {
             let ending = settle(&worker, chosen, &mut trail).await;
             respond::respond(ending, trail)
-        });
+        };
+        let voyage = Voyage::begin(rest, &self.0.deliveries);
         let ending = tokio::select! {
             biased;
-            answer = task => match answer {
+            answer = voyage => match answer {
                 Ok(answer) => return answer,
-                // Only a panic ends the task without an answer; its trail was counted when it was dropped.
+                // Only a panic ends it without an answer; its trail was counted when it was dropped.
                 Err(_) => Ending::new(Outcome::Overloaded, "internal error"),
             },
             // The delivery goes on, and its trail reports what becomes of it; its sender is told to come again.

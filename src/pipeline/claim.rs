@@ -159,7 +159,7 @@ async fn lead(
 
 /// Who waits for this attempt gets the same answer.
 fn landed(leader: Leader<Landing>, ending: Ending) -> Ending {
-    leader.land(&Landing::Answer(ending.clone()));
+    leader.land_with(|| Landing::Answer(ending.clone()));
     ending
 }
 

@@ -6,6 +6,7 @@ use super::{
     Worker,
     choose::{Chosen, Target},
     claim::{Claimed, Hold, Landing, time_for},
+    origin::Origin,
     spend::Cleared,
 };
 use crate::{
@@ -18,13 +19,16 @@ use crate::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
 use send::{Handover, Parcel, Standing, send};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 pub(super) async fn deliver(worker: &Arc<Worker>, cleared: Cleared, trail: &mut Trail) -> Ending {
     let Claimed { chosen, hold, leader } = cleared.0;
     let ending = hand_over(worker, chosen, hold, trail).await;
     if let Some(leader) = leader {
-        leader.land(&Landing::Answer(ending.clone()));
+        leader.land_with(|| Landing::Answer(ending.clone()));
     }
     ending
 }
@@ -55,6 +59,10 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
         timed.collect()
     };
     let (required, optional) = (pending(required), pending(optional));
+    let origin = Origin::of(&authentic.head, &authentic.client);
+    // Of several destinations each gets a copy.
+    let alone = required.len() == 1 && optional.is_empty();
+    let headers = alone.then(|| std::mem::take(&mut authentic.head.headers));
     let parcel = Arc::new(Parcel {
         request_id: trail.request_id,
         traceparent: trail.traceparent.clone(),
@@ -64,6 +72,8 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
             Hold::Unguarded { mark, .. } => *mark,
             Hold::Claim(_) => None,
         },
+        origin,
+        headers: Mutex::new(headers),
         authentic,
     });
     // A lone destination has nobody to be noted beside: its settlement says it all.
@@ -79,8 +89,8 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
     let handovers = send_all(worker, &parcel, witness.as_ref(), required).await;
     trail.upstream = Some(clock.monotonic().since(begun));
     trail.handed = handovers.iter().map(Handover::told).collect();
-    settle(worker, hold, &handovers, &names).await;
-    let ending = conclude(worker, &handovers, several);
+    settle(worker, hold, &handovers, names).await;
+    let ending = conclude(worker, handovers, several);
     if ending.outcome == Outcome::Delivered {
         parcel.authentic.source.meters.delivered(clock.wall());
     }
@@ -128,7 +138,7 @@ fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witnes
     });
 }
 
-async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: &[DestinationName]) {
+async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: Vec<DestinationName>) {
     let Hold::Claim(claim) = hold else { return };
     let clock = &worker.shared.observers.clock;
     let begun = clock.monotonic();
@@ -138,7 +148,7 @@ async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: &[De
     } else {
         let succeeded = handovers.iter().filter(|handover| handover.succeeded());
         let delivered: Vec<DestinationName> = succeeded.map(|handover| handover.target.to.name.clone()).collect();
-        claim.settle(names, &delivered).await;
+        claim.settle(names, delivered).await;
     }
     worker
         .shared
@@ -160,26 +170,27 @@ async fn release(hold: Hold) {
 
 /// The sender's answer: of several failures the first in configured order, else the first success. `several`: the event
 /// is for more than one destination, optional ones included, so that no single app's refusal is the sender's answer.
-fn conclude(worker: &Worker, handovers: &[Handover], several: bool) -> Ending {
-    for handover in handovers {
-        match &handover.result {
-            Ok(reply) if reply.status.is_success() => {}
-            Ok(reply) => return failed(reply, &handover.target.to, several),
-            Err(error) => return unanswered(worker, error, &handover.target.to),
-        }
-    }
+fn conclude(worker: &Worker, handovers: Vec<Handover>, several: bool) -> Ending {
+    let decides = handovers.iter().position(|handover| !handover.succeeded());
     let mut ending = Ending::new(Outcome::Delivered, "");
-    if let Some(Handover { result: Ok(reply), .. }) = handovers.first() {
-        ending.status = reply.status;
-        // A body that broke off is not passed off as the whole: the status alone counts.
-        if !reply.broken {
-            ending.body = Body::HandedThrough(Box::new(reply.clone()));
+    let Some(Handover { target, result, .. }) = handovers.into_iter().nth(decides.unwrap_or(0)) else {
+        return ending;
+    };
+    match result {
+        Err(error) => unanswered(worker, &error, &target.to),
+        Ok(reply) if decides.is_some() => failed(reply, &target.to, several),
+        Ok(reply) => {
+            ending.status = reply.status;
+            // A body that broke off is not passed off as the whole: the status alone counts.
+            if !reply.broken {
+                ending.body = Body::HandedThrough(Box::new(reply));
+            }
+            ending
         }
     }
-    ending
 }
 
-fn failed(reply: &Reply, to: &DestinationSpec, several: bool) -> Ending {
+fn failed(reply: Reply, to: &DestinationSpec, several: bool) -> Ending {
     let reason = format!("{} answered {}", to.name, reply.status.as_u16());
     let refused = reply.status.is_client_error() || reply.status.is_server_error();
     if several || !refused {
@@ -192,7 +203,7 @@ fn failed(reply: &Reply, to: &DestinationSpec, several: bool) -> Ending {
         .unwrap_or(reply.status);
     let mut ending = Ending::new(Outcome::UpstreamFailed, reason).with_status(status);
     if !reply.broken {
-        ending.body = Body::HandedThrough(Box::new(reply.clone()));
+        ending.body = Body::HandedThrough(Box::new(reply));
     }
     ending
 }

@@ -3,22 +3,43 @@
 use crate::event::Client;
 use http::{HeaderValue, header, request::Parts};
 
+/// What the sender addressed.
+pub(super) struct Origin {
+    /// `Host` as received.
+    pub host: Option<HeaderValue>,
+    /// `X-Forwarded-Host` of a trusted peer, else `host`.
+    pub forwarded_host: Option<HeaderValue>,
+    /// `http` or `https`.
+    pub proto: &'static str,
+}
+
+impl Origin {
+    pub(super) fn of(head: &Parts, client: &Client) -> Self {
+        let host = host(head);
+        Self {
+            forwarded_host: forwarded_host(head, client).or_else(|| host.clone()),
+            proto: proto(head, client),
+            host,
+        }
+    }
+}
+
 /// `Host` as received; over HTTP/2 that is `:authority`, which mostly stands alone.
-pub(super) fn host(head: &Parts) -> Option<HeaderValue> {
+fn host(head: &Parts) -> Option<HeaderValue> {
     let named = head.headers.get(header::HOST).cloned();
     named.or_else(|| HeaderValue::from_str(head.uri.authority()?.as_str()).ok())
 }
 
 /// `X-Forwarded-Host` of a trusted peer: a load balancer may have put a name of its own into Host. Two of them, or what
 /// is no host, is nobody's word.
-pub(super) fn forwarded_host(head: &Parts, client: &Client) -> Option<HeaderValue> {
+fn forwarded_host(head: &Parts, client: &Client) -> Option<HeaderValue> {
     let only = stated(head, client, "x-forwarded-host")?;
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
     (!only.is_empty() && only.as_bytes().iter().all(is_plain)).then(|| only.clone())
 }
 
 /// The scheme that the sender used: as a trusted peer says, which may itself come to us over another, else our own.
-pub(super) fn proto(head: &Parts, client: &Client) -> &'static str {
+fn proto(head: &Parts, client: &Client) -> &'static str {
     match stated(head, client, "x-forwarded-proto") {
         Some(scheme) if scheme.as_bytes().eq_ignore_ascii_case(b"https") => "https",
         None if client.tls => "https",

@@ -33,7 +33,7 @@ pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> R
         claim.release().await;
     }
     if let Some(leader) = claimed.leader {
-        leader.land(&Landing::Answer(ending.clone()));
+        leader.land_with(|| Landing::Answer(ending.clone()));
     }
     Err(ending)
 }

@@ -102,8 +102,12 @@ impl Claim {
     /// delivered (at least one; with none it never does), `delivered` those that answered 2xx in this attempt.
     ///
     /// Succeeds whatever Redis does: what it cannot be told now, it is told later.
-    pub async fn settle(mut self, required: &[DestinationName], delivered: &[DestinationName]) -> Settled {
-        let settlement = self.witness.settlement(required, delivered, true);
+    pub async fn settle(
+        mut self,
+        required: impl Into<Vec<DestinationName>>,
+        delivered: impl Into<Vec<DestinationName>>,
+    ) -> Settled {
+        let settlement = self.witness.settlement(required.into(), delivered.into(), true);
         let settled = self.witness.report(settlement).await;
         if settled == Settled::Done
             && self.witness.home == Home::Local
@@ -160,7 +164,7 @@ impl Claim {
 impl Witness {
     /// A destination has had it while others are still at it. Never makes the delivery count as done by itself.
     pub async fn note(&self, destination: &DestinationName) {
-        let settlement = self.settlement(&[], std::slice::from_ref(destination), false);
+        let settlement = self.settlement(Vec::new(), vec![destination.clone()], false);
         self.report(settlement).await;
     }
 
@@ -235,7 +239,7 @@ impl Witness {
         }
     }
 
-    fn settlement(&self, required: &[DestinationName], delivered: &[DestinationName], last: bool) -> Settlement {
+    fn settlement(&self, required: Vec<DestinationName>, delivered: Vec<DestinationName>, last: bool) -> Settlement {
         Settlement {
             key: self.ask.key,
             source: self.ask.source.clone(),
@@ -243,8 +247,8 @@ impl Witness {
             attempt: self.grant.attempt,
             keep: self.ask.keep,
             open: self.ask.open,
-            required: required.to_vec(),
-            delivered: delivered.to_vec(),
+            required,
+            delivered,
             last,
             succeeded: Succeeded::AfterClaim(self.worker.now().since(self.asked)),
             event: self.ask.event.clone(),

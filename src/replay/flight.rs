@@ -95,9 +95,19 @@ impl<T: Clone + Send> Default for Flights<T> {
 
 impl<T: Clone + Send> Leader<T> {
     /// Ends the flight: everybody who waits gets `answer`, and the next attempt leads again.
-    pub fn land(mut self, answer: &T) {
+    pub fn land(self, answer: &T) {
+        self.land_with(|| answer.clone());
+    }
+
+    /// The same with an answer that is only made if somebody waits for it, which is rare.
+    pub fn land_with(mut self, answer: impl FnOnce() -> T) {
         self.landed = true;
-        for waiter in self.leave() {
+        let waiters = self.leave();
+        if waiters.is_empty() {
+            return;
+        }
+        let answer = answer();
+        for waiter in waiters {
             // A waiter may have gone; that is its own affair.
             let _gone = waiter.send(answer.clone());
         }

@@ -70,14 +70,16 @@ pub struct Passage<'a> {
 /// made for a few more is twice as large.
 const STATED: usize = 11;
 
-/// Makes the request for one destination: its target, its headers, and the body as it was verified.
+/// Makes the request for one destination: its target, its headers, and the body as it was verified. `received` are the
+/// headers of `head`, whose own are not looked at: the last destination gets them as they are, and nothing is copied.
 ///
 /// Fails with [`DeliveryError::Unreachable`] only where the joined target or the number of headers is beyond what can be
 /// sent at all.
 pub fn compose(
     head: &Parts,
+    received: HeaderMap,
     body: &Frames,
-    passage: &Passage<'_>,
+    passage: Passage<'_>,
     to: &DestinationSpec,
 ) -> Result<OutboundRequest, DeliveryError> {
     let unsendable = |reason| DeliveryError::Unreachable {
@@ -85,7 +87,7 @@ pub fn compose(
         reason,
         sent: false,
     };
-    if head.headers.len() > MOST_HEADERS {
+    if received.len() > MOST_HEADERS {
         return Err(unsendable(format!("more than {MOST_HEADERS} header lines")));
     }
     let withheld = if to.forward_credentials {
@@ -95,8 +97,10 @@ pub fn compose(
     };
     let target = target(&to.url.target, &head.uri, withheld).map_err(unsendable)?;
 
-    let mut headers = HeaderMap::with_capacity(head.headers.len() + to.headers.len() + STATED);
-    copy(&mut headers, head, passage, to);
+    let length = length(&received, body.len());
+    let mut headers = received;
+    headers.reserve(to.headers.len() + STATED);
+    withhold(&mut headers, &passage, to);
     for (name, _) in &to.headers {
         headers.remove(name);
     }
@@ -108,16 +112,16 @@ pub fn compose(
     {
         attest::sign(&mut headers, secret, passage.source, passage.key, passage.at, body);
     }
-    state(&mut headers, passage);
     let host = match (&to.url.target, &passage.host) {
         (TargetRule::Append { .. }, Some(received)) => received,
         _ => &to.url.authority,
     };
     headers.insert(header::HOST, host.clone());
+    state(&mut headers, passage);
     // Stated for an empty body too (a POST without one would be read as "length unknown" by some servers), but not for a
     // GET that has none.
     if !body.is_empty() || !matches!(head.method, Method::GET | Method::HEAD) {
-        headers.insert(header::CONTENT_LENGTH, length(head, body.len()));
+        headers.insert(header::CONTENT_LENGTH, length);
     }
     Ok(OutboundRequest {
         method: head.method.clone(),
@@ -203,12 +207,14 @@ fn is_unbelieved(name: &str) -> bool {
         )
 }
 
-/// Copies what passes, byte for byte and repeated lines in their order.
-fn copy(headers: &mut HeaderMap, head: &Parts, passage: &Passage<'_>, to: &DestinationSpec) {
-    let named = named_by_connection(&head.headers);
-    let passes = |name: &HeaderName| {
+/// Removes what must not pass. What is left stands byte for byte as it came, repeated lines in their order.
+fn withhold(headers: &mut HeaderMap, passage: &Passage<'_>, to: &DestinationSpec) {
+    let named = named_by_connection(headers);
+    // It qualifies the traceparent that it came with, and no other (W3C Trace Context, 3.3).
+    let tracestate = headers.get(TRACEPARENT) == Some(&passage.traceparent);
+    let is_withheld = |name: &&HeaderName| {
         let text = &*folded(name);
-        let withheld = is_hop_by_hop(text)
+        is_hop_by_hop(text)
             || is_ours(text)
             || is_stated(text)
             || is_unbelieved(text)
@@ -216,24 +222,23 @@ fn copy(headers: &mut HeaderMap, head: &Parts, passage: &Passage<'_>, to: &Desti
             || (!to.forward_credentials && passage.credential_headers.iter().any(|bears| *folded(bears) == *text))
             // Also where this delivery is not signed: what a sender puts there is never ours.
             || (to.sign.is_some() && matches!(text, "webhook-id" | "webhook-timestamp" | "webhook-signature"))
-            // It qualifies the traceparent that it came with, and no other (W3C Trace Context, 3.3).
-            || (text == "tracestate" && head.headers.get(TRACEPARENT) != Some(&passage.traceparent));
-        !withheld
+            || (text == "tracestate" && !tracestate)
     };
-    for (name, value) in head.headers.iter().filter(|(name, _)| passes(name)) {
-        headers.append(name, value.clone());
+    let withheld: Vec<HeaderName> = headers.keys().filter(is_withheld).cloned().collect();
+    for name in withheld {
+        headers.remove(name);
     }
 }
 
 /// States what we know. Last, so that nothing that came in can stand beside it.
-fn state(headers: &mut HeaderMap, passage: &Passage<'_>) {
+fn state(headers: &mut HeaderMap, passage: Passage<'_>) {
     let text = |text: &str| HeaderValue::from_str(text).expect("names and events are printable ASCII");
     headers.insert(SOURCE, text(passage.source.as_str()));
     headers.insert(PROVIDER, text(passage.provider.as_str()));
     if let Some(event) = passage.event {
         headers.insert(EVENT, text(event.as_str()));
     }
-    headers.insert(DELIVERY, passage.delivery.clone());
+    headers.insert(DELIVERY, passage.delivery);
     headers.insert(ATTEMPT, attempt(passage.attempt));
     headers.insert(VERIFIED, HeaderValue::from_static(passage.verified));
     for (flag, name, value) in [
@@ -245,23 +250,24 @@ fn state(headers: &mut HeaderMap, passage: &Passage<'_>) {
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    headers.insert(FORWARDED_FOR, passage.forwarded_for.clone());
+    headers.insert(FORWARDED_FOR, passage.forwarded_for);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(passage.proto));
-    if let Some(host) = &passage.forwarded_host {
-        headers.insert(FORWARDED_HOST, host.clone());
+    if let Some(host) = passage.forwarded_host {
+        headers.insert(FORWARDED_HOST, host);
     }
-    headers.insert(REQUEST_ID, passage.request_id.clone());
-    headers.insert(TRACEPARENT, passage.traceparent.clone());
+    headers.insert(REQUEST_ID, passage.request_id);
+    headers.insert(TRACEPARENT, passage.traceparent);
 }
 
 /// The length as it came in is nearly always the body's, and costs nothing to say again.
-fn length(head: &Parts, length: usize) -> HeaderValue {
-    let received = head.headers.get(header::CONTENT_LENGTH);
-    let text = length.to_string();
-    match received {
-        Some(same) if same.as_bytes() == text.as_bytes() => same.clone(),
-        _ => HeaderValue::try_from(text).expect("digits"),
-    }
+fn length(received: &HeaderMap, length: usize) -> HeaderValue {
+    let same = received.get(header::CONTENT_LENGTH).filter(|received| {
+        // Without leading zeros, and nothing but digits: as we would write it.
+        let digits = received.as_bytes();
+        let is_plain = digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits.first() != Some(&b'0'));
+        is_plain && received.to_str().is_ok_and(|text| text.parse() == Ok(length))
+    });
+    same.cloned().unwrap_or_else(|| HeaderValue::from(length))
 }
 
 /// Nearly always the first one, which costs nothing to write.

@@ -37,7 +37,7 @@ pub(super) async fn read(response: Response<Incoming>, mut deadline: Pin<&mut Sl
     let (head, mut incoming) = response.into_parts();
     let mut reply = Reply {
         status: head.status,
-        headers: filtered(&head.headers),
+        headers: filtered(head.headers),
         body: bytes::Bytes::new(),
         cut: false,
         broken: false,
@@ -78,21 +78,20 @@ pub(super) async fn read(response: Response<Incoming>, mut deadline: Pin<&mut Sl
     (reply, whole)
 }
 
-fn filtered(headers: &HeaderMap) -> HeaderMap {
-    let named = named_by_connection(headers);
-    let passes = |name: &HeaderName| {
+fn filtered(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<Vec<u8>> = named_by_connection(&headers).into_iter().map(<[u8]>::to_vec).collect();
+    let is_withheld = |name: &HeaderName| {
         let text = &*folded(name);
-        let withheld = is_hop_by_hop(text)
+        is_hop_by_hop(text)
             || is_ours(text)
             || matches!(text, "content-length" | "set-cookie" | "server" | "x-powered-by")
             || named
                 .iter()
-                .any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()));
-        !withheld
+                .any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
     };
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers.iter().filter(|(name, _)| passes(name)) {
-        kept.append(name, value.clone());
+    // What is left is neither copied nor hashed again.
+    while let Some(name) = headers.keys().find(|name| is_withheld(name)).cloned() {
+        headers.remove(name);
     }
-    kept
+    headers
 }

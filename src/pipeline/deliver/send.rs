@@ -1,13 +1,16 @@
 //! One request to one destination, if there is room for it and it is not being left alone; and how it was taken.
 
-use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Mark, origin};
+use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Mark, origin::Origin};
 use crate::{
     event::{DestinationName, Frames, Timestamp},
     telemetry::{DeliveryResult, Handed, Level, RequestId, TraceParent},
     upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, breaker::Change, compose},
 };
-use http::HeaderValue;
-use std::time::Duration;
+use http::{HeaderMap, HeaderValue};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A destination that had less than this was not given the time to show that it is there.
 const FAIR_TIME: Duration = Duration::from_secs(1);
@@ -37,6 +40,9 @@ pub(super) struct Parcel {
     pub attempt: u32,
     pub local_ledger: bool,
     pub mark: Option<Mark>,
+    pub origin: Origin,
+    /// The headers as received, moved out of `authentic` for the only destination there is.
+    pub headers: Mutex<Option<HeaderMap>>,
 }
 
 /// Sends it, and counts how it went.
@@ -143,7 +149,6 @@ impl Parcel {
         } = &*self.authentic;
         let facts = source.provider.facts();
         let text = |text: &str| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let host = origin::host(head);
         let passage = Passage {
             source: &source.name,
             provider: &source.provider_name,
@@ -156,9 +161,9 @@ impl Parcel {
             repeat: self.mark == Some(Mark::Repeat),
             duplicate: self.mark == Some(Mark::Duplicate),
             forwarded_for: HeaderValue::try_from(client.forwarded_for()).expect("addresses are printable ASCII"),
-            proto: origin::proto(head, client),
-            forwarded_host: origin::forwarded_host(head, client).or_else(|| host.clone()),
-            host,
+            proto: self.origin.proto,
+            forwarded_host: self.origin.forwarded_host.clone(),
+            host: self.origin.host.clone(),
             request_id: self.request_id.to_header(),
             traceparent: self.traceparent.value().clone(),
             credential_headers: &facts.credential_headers,
@@ -166,7 +171,9 @@ impl Parcel {
             at,
         };
         let body: &Frames = body;
-        compose(head, body, &passage, to)
+        let moved = self.headers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let headers = moved.unwrap_or_else(|| head.headers.clone());
+        compose(head, headers, body, passage, to)
     }
 }
 

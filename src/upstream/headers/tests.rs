@@ -87,8 +87,9 @@ fn composed(head: &Parts, body: &str, to: &DestinationSpec, change: impl FnOnce(
     change(&mut passage);
     compose(
         head,
+        head.headers.clone(),
         &Frames::from(Bytes::copy_from_slice(body.as_bytes())),
-        &passage,
+        passage,
         to,
     )
     .expect("composed")

@@ -210,7 +210,7 @@ fn what_cannot_be_sent_is_an_error_and_not_a_panic() {
         at: Timestamp::from_secs(0),
     };
     assert!(matches!(
-        compose(&head, &Frames::default(), &passage, &plain()),
+        compose(&head, head.headers.clone(), &Frames::default(), passage, &plain()),
         Err(DeliveryError::Unreachable { .. })
     ));
 }
