@@ -645,7 +645,7 @@ fn no_file_costs_more_than_its_length() {
         let errors = loaded.err().unwrap_or_else(|| panic!("{name} is no configuration"));
         assert!(errors.problems().len() <= 1001, "{name}");
         assert!(
-            began.elapsed() < std::time::Duration::from_secs(120),
+            began.elapsed() < std::time::Duration::from_mins(2),
             "{name} took {:?}",
             began.elapsed()
         );
