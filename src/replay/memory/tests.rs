@@ -361,8 +361,14 @@ fn successes_are_exported_once_and_the_rest_is_dropped() {
     let grant = world.claim(&half);
     world.settle(&half, &grant, &["a", "b"], &["a"]);
     world.fail(&failed);
-    world.claim(&held);
+    let held_grant = world.claim(&held);
     let mut successes = world.ledger.successes(10);
+    assert_eq!(world.ledger.entries(), 3, "who failed everywhere is dropped");
+    // Who is told of something else takes nothing away.
+    world.ledger.written(&held.key, held_grant.fence);
+    world.ledger.written(&done.key, held_grant.fence);
+    assert!(world.knows(0));
+    assert!(matches!(world.ask(&attempt("a", 3, 1)), Ok(Verdict::Busy { .. })));
     successes.sort_by_key(|success| success.required.len());
     let [half_success, done_success] = &successes[..] else {
         panic!("{}", successes.len())
