@@ -55,7 +55,7 @@ impl Waits {
         let crowded = all.lent.len() > all.most;
         drop(all);
         // Given back outside of the lock.
-        let _place = if crowded { self.take(since) } else { None };
+        let _place = if crowded { self.take(since, false) } else { None };
         Wait {
             waits: self.clone(),
             key,
@@ -63,11 +63,12 @@ impl Waits {
         }
     }
 
-    /// The place of the longest wait, which ends; `None` if nobody waits for longer than an honest body does.
-    pub fn take(&self, now: Monotonic) -> Option<Share> {
+    /// The place of the longest wait, which ends; `None` if nobody waits for longer than an honest body does. `known`: the
+    /// newcomer is an honest client, who need not wait for strangers at all.
+    pub fn take(&self, now: Monotonic, known: bool) -> Option<Share> {
         let mut all = self.all();
         let longest = all.lent.first_entry()?;
-        if now.since(longest.key().0) < SAFE {
+        if !known && now.since(longest.key().0) < SAFE {
             return None;
         }
         let (share, taken) = longest.remove();
@@ -123,16 +124,25 @@ mod tests {
         let (budget, waits) = (Budget::new(2), Waits::of(8));
         let place = || budget.take(1).expect("a place");
         let (late, early) = (waits.lend(place(), at(200)), waits.lend(place(), at(100)));
-        assert!(budget.take(1).is_none() && waits.take(at(599)).is_none());
+        assert!(budget.take(1).is_none() && waits.take(at(599), false).is_none());
         assert!(early.taken().now_or_never().is_none());
-        let taken = waits.take(at(600)).expect("half a second is over");
+        let taken = waits.take(at(600), false).expect("half a second is over");
         assert!(early.taken().now_or_never().is_some() && late.taken().now_or_never().is_none());
         assert!(early.back().is_none() && budget.used() == 2, "it is the newcomer's");
-        assert!(waits.take(at(600)).is_none());
+        assert!(waits.take(at(600), false).is_none());
         let mine = late.back().expect("nobody took it");
-        assert!(waits.take(at(9000)).is_none(), "nobody waits any more");
+        assert!(waits.take(at(9000), false).is_none(), "nobody waits any more");
         drop((mine, taken));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn whoever_is_known_waits_for_no_stranger() {
+        let (budget, waits) = (Budget::new(1), Waits::of(8));
+        let stranger = waits.lend(budget.take(1).expect("a place"), at(100));
+        assert!(waits.take(at(101), false).is_none());
+        assert!(waits.take(at(101), true).is_some() && stranger.back().is_none());
+        assert!(waits.take(at(101), true).is_none(), "nobody waits");
     }
 
     #[test]
@@ -154,6 +164,6 @@ mod tests {
         let (budget, waits) = (Budget::new(1), Waits::of(8));
         drop(waits.lend(budget.take(1).expect("a place"), at(0)));
         assert_eq!(budget.used(), 0);
-        assert!(waits.take(at(9000)).is_none());
+        assert!(waits.take(at(9000), false).is_none());
     }
 }

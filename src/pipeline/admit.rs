@@ -96,7 +96,11 @@ fn headers(
             format!("declared body over max_body {}", source.max_body),
         ));
     }
-    let place = shared.in_flight.take(1).or_else(|| shared.waits.take(trail.arrived));
+    let place = shared.in_flight.take(1).or_else(|| {
+        let penalties = shared.penalties.as_ref();
+        let known = penalties.is_some_and(|table| table.knows(client.ip, &source.name, trail.arrived));
+        shared.waits.take(trail.arrived, known)
+    });
     place.ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
 }
 

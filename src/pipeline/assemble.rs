@@ -153,7 +153,7 @@ where
         while let Err(crowded) = buffered.grow(data.len() as u64, known) {
             // The longest wait for a body ends, and its room is free as soon as its task has run.
             let now = shared.observers.clock.monotonic();
-            if tries == MOST_TRIES || tries == 0 && shared.waits.take(now).is_none() {
+            if tries == MOST_TRIES || tries == 0 && shared.waits.take(now, known()).is_none() {
                 return Err(overloaded(crowded));
             }
             tries += 1;
