@@ -5,8 +5,9 @@ FROM rust:1.95-bookworm AS build
 ARG TARGETARCH=amd64
 WORKDIR /hookward
 COPY . .
-# glibc linked statically: it runs without any file of a distribution, names are resolved as on every other Linux, and its
-# allocator beats musl's. `--target` keeps the flag away from build scripts and macros, which must stay dynamic.
+# glibc linked statically: it runs without any file of a distribution, and names are resolved as on every other Linux.
+# `--target` keeps the flag away from build scripts and macros, which must stay dynamic. Kernels for arm64 have pages of
+# 4, 16 or 64 KiB: jemalloc, built for the largest, runs on all.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/hookward/target,id=target-${TARGETARCH} \
     set -eu; \
@@ -15,6 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
       arm64) target=aarch64-unknown-linux-gnu ;; \
       *) echo "no target for ${TARGETARCH}" >&2; exit 1 ;; \
     esac; \
+    if [ "${TARGETARCH}" = arm64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi; \
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin hookward --target "${target}"; \
     cp "target/${target}/release/hookward" /hookward.bin
 

@@ -227,7 +227,7 @@ fn who_never_retries_waits_within_its_deadline() {
     assert_eq!(app.seen().len(), 1);
 }
 
-/// Records that Redis has read since its statistics were reset.
+/// Records that Redis has read (of a delivery that it knows) since its statistics were reset.
 fn questions(redis: &RedisServer) -> usize {
     let stats: String = redis.query(&["INFO", "commandstats"]);
     let calls = stats
