@@ -70,6 +70,71 @@ fn what_is_not_used_in_time_is_gone_and_the_next_lease_is_smaller() {
     assert_eq!(lease.take(at(1500), TERMS), Step::Ask(3), "three were used");
 }
 
+/// One that was granted so many at 1000 ms, one of which the asking request took.
+fn leased(cells: u32) -> Lease {
+    let mut lease = Lease {
+        next: cells,
+        ..Lease::default()
+    };
+    assert_eq!(lease.take(at(1000), TERMS), Step::Ask(cells));
+    lease.granted(grant(cells, 0), 1, at(1000), TERMS);
+    lease
+}
+
+#[test]
+fn more_is_asked_for_when_half_is_left_and_by_one_request_only() {
+    let mut lease = leased(8);
+    let steps: Vec<Step> = (0..5).map(|_| lease.take(at(1001), TERMS)).collect();
+    let asks = Step::SpentAndAsk(16);
+    assert_eq!(steps, [Step::Spent, Step::Spent, asks, Step::Spent, Step::Spent]);
+    // A lease of one is used up by its request; what comes back of it asks for nothing.
+    let mut one = leased(1);
+    one.give_back();
+    assert_eq!(one.take(at(1001), TERMS), Step::Spent);
+    assert_eq!(one.take(at(1001), TERMS), Step::Ask(2));
+}
+
+#[test]
+fn who_asks_has_the_life_of_a_lease_to_come_back() {
+    let mut lease = Lease {
+        next: 8,
+        ..Lease::default()
+    };
+    assert_eq!(lease.take(at(1000), TERMS), Step::Ask(8));
+    assert_eq!(lease.take(at(1499), TERMS), Step::Ask(1), "the eight are on their way");
+    assert_eq!(lease.take(at(1500), TERMS), Step::Ask(8), "they are not");
+    lease.refused();
+    assert_eq!(lease.take(at(1501), TERMS), Step::Ask(8), "Redis did not answer");
+    let low = Lease {
+        left: 4,
+        next: 8,
+        until: at(9000),
+        asked_until: at(2000),
+        ..Lease::default()
+    };
+    assert_eq!({ low }.take(at(1999), TERMS), Step::Spent);
+    assert_eq!({ low }.take(at(2000), TERMS), Step::SpentAndAsk(16));
+}
+
+#[test]
+fn a_lease_counts_what_was_used_since_it_came_and_a_single_cell_is_none() {
+    let mut lease = leased(8);
+    for _ in 0..3 {
+        lease.take(at(1000), TERMS);
+    }
+    lease.granted(grant(16, 0), 0, at(1000), TERMS);
+    for _ in 0..2 {
+        assert_eq!(lease.take(at(1001), TERMS), Step::Spent);
+    }
+    assert_eq!(lease.take(at(1500), TERMS), Step::Ask(2), "two of the sixteen");
+
+    let mut lease = leased(8);
+    assert_eq!(lease.take(at(1001), TERMS), Step::Spent);
+    // Somebody had asked for himself before the eight came.
+    lease.granted(grant(1, 0), 1, at(1000), TERMS);
+    assert_eq!(lease.take(at(1500), TERMS), Step::Ask(3));
+}
+
 #[test]
 fn an_empty_bucket_is_not_asked_again_before_it_has_a_cell() {
     let mut lease = Lease::default();
