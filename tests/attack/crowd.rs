@@ -44,15 +44,6 @@ impl Manner {
             _ => Self::Http2,
         }
     }
-
-    /// After how long the sidecar has to have ended it, whatever it does: its deadline and a second.
-    pub fn longest(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Silent | Self::KeptAlive | Self::Http2 => 75 + 1,
-            Self::SlowHead => 5 + 1,
-            Self::SlowBody => 10 + 1,
-        })
-    }
 }
 
 /// How connections of one manner ended.

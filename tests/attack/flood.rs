@@ -45,21 +45,17 @@ pub fn pour(port: u16, from: u64, to: u64) -> Answers {
 /// Sends the clients `from..to` over one connection; how many of them have got an answer, or lost it with the connection.
 async fn batch(port: u16, lane: usize, wire: &mut Option<Wire>, from: u64, to: u64, answers: &Mutex<Answers>) -> u64 {
     let count = |status| {
-        *answers
-            .lock()
-            .expect("nobody panics with it")
-            .entry(status)
-            .or_default() += 1
+        let mut answers = answers.lock().expect("nobody panics with it");
+        *answers.entry(status).or_default() += 1;
     };
-    let mut open = match wire.take() {
-        Some(open) => open,
-        None => match stage::connect(port, lane).await {
-            Ok(stream) => Wire::new(stream),
-            Err(_) => {
-                count(0);
-                return 1;
-            }
-        },
+    let mut open = if let Some(open) = wire.take() {
+        open
+    } else {
+        let Ok(stream) = stage::connect(port, lane).await else {
+            count(0);
+            return 1;
+        };
+        Wire::new(stream)
     };
     let requests: Vec<u8> = (from..to)
         .flat_map(|number| letters::forged(&client(number), b"{}"))

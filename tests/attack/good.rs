@@ -84,7 +84,7 @@ async fn lane_of(
         }
         let client = format!("203.0.113.{}", lane + 1);
         let event = format!("good-{lane}-{number}");
-        let letter = if lane % 2 == 0 {
+        let letter = if lane.is_multiple_of(2) {
             pen.stripe(&client, &event, size)
         } else {
             pen.github(&client, &event, size)

@@ -112,8 +112,8 @@ pub fn run(sidecar: &Path, options: &Options) -> bool {
         account.quantile(0.99),
         account.refused
     );
-    let per_connection = held.saturating_sub(settled) as f64 / options.connections as f64;
-    println!("idle {idle} KiB; {per_connection:.1} KiB a connection");
+    let each = held.saturating_sub(settled) * 1024 / u64::try_from(options.connections.max(1)).expect("not that many");
+    println!("idle {idle} KiB; {each} bytes a connection");
     let (peak, bound) = (stage.memory().peak, (BOUND + BUFFERED_BYTES) / 1024);
     println!("peak {peak} KiB, bound {bound} KiB (64 MiB + limits.buffered_bytes)");
     let complaints = stage.complaints();

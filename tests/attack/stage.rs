@@ -7,10 +7,6 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
     time::{Duration, Instant},
 };
 use tokio::net::TcpSocket;
@@ -28,8 +24,6 @@ pub struct Stage {
     /// Where it takes webhooks.
     pub port: u16,
     health: u16,
-    /// What reached the app.
-    pub seen: Arc<AtomicU64>,
 }
 
 /// What the kernel says of the sidecar, in KiB.
@@ -44,8 +38,7 @@ impl Stage {
     pub fn set(sidecar: &Path) -> Self {
         let folder = std::env::temp_dir().join(format!("hookward-attack-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder for the run can be made");
-        let seen = Arc::new(AtomicU64::new(0));
-        let app = app(&seen);
+        let app = app();
         let [port, health, admin] = [(); 3].map(|()| free_port());
         let config = folder.join("hookward.yaml");
         let text = format!(
@@ -69,7 +62,6 @@ impl Stage {
             folder,
             port,
             health,
-            seen,
         };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -157,9 +149,8 @@ fn free_port() -> u16 {
 }
 
 /// An app that answers 200 to everything.
-fn app(seen: &Arc<AtomicU64>) -> SocketAddr {
+fn app() -> SocketAddr {
     let (told, address) = std::sync::mpsc::channel();
-    let seen = Arc::clone(seen);
     std::thread::spawn(move || {
         let work = async {
             let listener = crate::wire::listen(0).expect("a port");
@@ -169,11 +160,9 @@ fn app(seen: &Arc<AtomicU64>) -> SocketAddr {
                 let Ok((stream, _)) = listener.accept().await else {
                     continue;
                 };
-                let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
                     let mut wire = Wire::new(stream);
                     while let Ok(Some(_)) = wire.next().await {
-                        seen.fetch_add(1, Relaxed);
                         if wire
                             .write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                             .await
