@@ -5,7 +5,11 @@
 //! ledger needs (id and event are read, the body is digested where the key needs it). The script takes the instructions of
 //! each from callgrind, which counts within [`measured`] only. `cargo bench --bench verify -- time` measures time instead, on
 //! the CPU as it is; names of presets restrict either.
-#![allow(missing_docs, clippy::disallowed_methods, reason = "a measurement: no library, and it reads clocks")]
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    reason = "a measurement: no library, and it reads clocks"
+)]
 
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
