@@ -12,14 +12,18 @@ mod redis_server;
 mod sidecar;
 
 use hookward::{
-    event::Secret,
-    replay::{Ask, Decision, Forgotten, OnOutage, Settled},
+    event::{Secret, TestClock, Timestamp},
+    replay::{Ask, Decision, Forgotten, OnOutage, Replays, Settled},
     store::{Access, Login, Target},
 };
 use redis_server::RedisServer;
 use sidecar::{DECISION, Sidecar, a, again, ask, granted, name, target, timed, wait_until};
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +63,22 @@ async fn an_outage_is_found_without_requests_and_lasts_until_redis_answers() {
     }
     server.restart();
     sidecar.recovered().await;
+}
+
+#[tokio::test]
+async fn how_far_redis_is_ahead_is_known_from_a_claim() {
+    let server = RedisServer::start();
+    let in_2001 = Arc::new(TestClock::at(Timestamp::from_secs(1_000_000_000)));
+    let (replays, _recovery) = Replays::on_redis(in_2001, NonZeroUsize::MIN, &target(server.port())).expect("a target");
+    assert_eq!(replays.skew_millis(), None);
+    let decision = replays.worker().claim(ask(), OnOutage::Reject).await;
+    granted(decision.expect("Redis answers")).release().await;
+    let twenty_years = 20 * 365 * 86_400_000;
+    assert!(
+        replays.skew_millis() > Some(twenty_years),
+        "{:?}",
+        replays.skew_millis()
+    );
 }
 
 #[tokio::test]

@@ -111,6 +111,17 @@ mod tests {
     }
 
     #[test]
+    fn half_of_all_places_may_wait_and_of_more_the_longest_wait_ends() {
+        let (waits, places) = (Waits::of(4), Budget::new(4));
+        let lend = |millis| waits.lend(places.take(1).expect("there are four"), at(millis));
+        let (longest, _second) = (lend(0), lend(1000));
+        assert_eq!(places.used(), 2);
+        let _third = lend(1001);
+        assert_eq!(places.used(), 2);
+        assert!(longest.back().is_none());
+    }
+
+    #[test]
     fn two_that_come_at_one_moment_wait_side_by_side() {
         let (waits, places) = (Waits::of(8), Budget::new(8));
         let lend = || waits.lend(places.take(1).expect("there are eight"), at(0));
