@@ -105,6 +105,7 @@ pub fn explained(settings: &Settings, source: &str, bytes: &[u8], at: Timestamp)
         namespace: namespace(settings),
         at: Some(at),
         clock: &SystemClock::new(),
+        settings,
     };
     let (verdict, request) = match capture::read(bytes) {
         Ok(capture) => {
