@@ -92,6 +92,9 @@ impl Field {
             "claim" if !name.is_empty() => {
                 Place::Claim(claims.add(&format!("/{}", name.replace('~', "~0").replace('/', "~1")))?)
             }
+            "signature" if name.starts_with(|c: char| c.is_ascii_whitespace()) => {
+                return Err("no part of a signature begins with a space: spaces around them do not count".to_owned());
+            }
             "signature" => Place::Part(name.to_owned()),
             _ => {
                 return Err(format!(

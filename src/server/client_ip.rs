@@ -12,6 +12,9 @@ use std::{
 /// Hops that are looked at, from the right; no chain of real proxies is as long.
 const MAX_HOPS: usize = 32;
 
+/// What may stand around the parts of a header (RFC 9110, section 5.6.3); no other space of Unicode is one there.
+const OWS: [char; 2] = [' ', '\t'];
+
 /// `client_ip` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIp {
@@ -145,12 +148,12 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
 /// elsewhere than around a whole value.
 fn forwarded_for(element: &str) -> Option<&str> {
     let mut node = None;
-    for pair in split_unquoted(element, ';').map(str::trim) {
+    for pair in split_unquoted(element, ';').map(|pair| pair.trim_matches(OWS)) {
         if pair.is_empty() {
             continue;
         }
         let (name, value) = pair.split_once('=')?;
-        let (name, value) = (name.trim(), unquoted(value.trim())?);
+        let (name, value) = (name.trim_matches(OWS), unquoted(value.trim_matches(OWS))?);
         if !name.bytes().all(is_token_byte) || (name.eq_ignore_ascii_case("for") && node.replace(value).is_some()) {
             return None;
         }

@@ -73,6 +73,11 @@ fn wrong_presets_are_refused_where_they_are_wrong() {
             "one ASCII character",
         ),
         (
+            "signature: {from: header:A, split: ';'}\ntimestamp: {from: 'signature: t=', unit: s, tolerance: 5m}",
+            "/verify/timestamp/from",
+            "no part of a signature begins with a space",
+        ),
+        (
             "signature: {from: header:A, prefix: '{body}'}",
             "/verify/signature/prefix",
             "`{config.NAME}` only",

@@ -254,3 +254,12 @@ proptest! {
         prop_assert_eq!(found.believed.first(), Some(&found.ip));
     }
 }
+
+#[test]
+fn only_a_space_and_a_tab_stand_around_what_a_hop_wrote() {
+    let forwarded = resolver("forwarded", &["10.0.0.0/8"]);
+    let client = |value: &str| resolve(&forwarded, "10.0.0.1", &[value]).ip.to_string();
+    assert_eq!(client("proto=https ;\t for = 192.0.2.7"), "192.0.2.7");
+    assert_eq!(client("for=\u{205f}192.0.2.7"), "10.0.0.1");
+    assert_eq!(client("for=192.0.2.7\u{a0}"), "10.0.0.1");
+}
