@@ -260,6 +260,25 @@ mod tests {
         ] {
             assert_eq!(decode(text, encoding), None, "{text:?} as {encoding:?}");
         }
+        // Two faults do not make up for one another, wherever they stand.
+        for (good, encoding) in [
+            ("0aff", Encoded::Hex),
+            ("AAAA", Encoded::Base64url),
+            ("AAA", Encoded::Base64url),
+            ("AA", Encoded::Base64url),
+        ] {
+            assert!(decode(good, encoding).is_some(), "{good}");
+            for fault in ["*", "=", "~"] {
+                for (first, second) in
+                    (0..good.len()).flat_map(|first| (0..good.len()).map(move |second| (first, second)))
+                {
+                    let mut text = good.to_owned();
+                    text.replace_range(first..=first, fault);
+                    text.replace_range(second..=second, fault);
+                    assert_eq!(decode(&text, encoding), None, "{text:?} as {encoding:?}");
+                }
+            }
+        }
         assert_eq!(decode(&"00".repeat(MAX_BYTES + 1), Encoded::Hex), None);
     }
 
