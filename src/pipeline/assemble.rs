@@ -116,7 +116,10 @@ where
                 && !known()
                 && let Some(place) = admitted.in_flight.take()
             {
-                wait = Some(shared.waits.lend(place, trail.arrived));
+                wait = shared.waits.lend(place, trail.arrived, trail.bytes);
+                if wait.is_none() {
+                    return;
+                }
             }
             match &wait {
                 Some(wait) => wait.taken().await,
@@ -161,6 +164,9 @@ where
         }
         admitted.source.provider.update(&mut admitted.verifier, &data);
         frames.push(data);
+        if let Some(wait) = &mut wait {
+            wait.brought(trail.bytes);
+        }
     }
 }
 
@@ -169,7 +175,7 @@ fn broken() -> Ending {
 }
 
 fn outwaited() -> Ending {
-    let reason = "limits.in_flight is exhausted, and no body had been on its way for longer";
+    let reason = "too many bodies are on their way (limits.in_flight), and this one had no longer a place among them";
     Ending::new(Outcome::Overloaded, reason).with_retry_after(1).closing()
 }
 

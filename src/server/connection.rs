@@ -99,7 +99,8 @@ async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, work
         (true, false) => Tongue::Http1,
         (true, true) => Tongue::Http2,
     };
-    let mut io = TimedIo::new(wire, watched);
+    // Boxed, because it is handed on several times, and each time would have a place of its own in this task.
+    let mut io = Box::new(TimedIo::new(wire, watched));
     let watch = Arc::clone(io.watched());
     let mut left = Bytes::new();
     let (ending, io) = loop {
@@ -164,9 +165,9 @@ async fn converse<A: App>(wire: Wire, peer: Peer, watched: Watched, app: A, work
 
 /// What became of a connection's exchanges.
 enum Served<S> {
-    Ended(Ending, TimedIo<S>),
+    Ended(Ending, Box<TimedIo<S>>),
     /// It is idle, and these bytes came after the last request.
-    Rests(TimedIo<S>, Bytes),
+    Rests(Box<TimedIo<S>>, Bytes),
 }
 
 /// How the exchanges of a connection came to their end.
@@ -216,7 +217,7 @@ impl Ending {
     }
 }
 
-async fn http1<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Served<S>
+async fn http1<A: App, S>(io: Box<TimedIo<S>>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Served<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -238,7 +239,7 @@ where
     }
 }
 
-async fn http2<A: App, S>(io: TimedIo<S>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Ending
+async fn http2<A: App, S>(io: Box<TimedIo<S>>, watch: &Watch, desk: Arc<Desk<A>>, worker: &Worker) -> Ending
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

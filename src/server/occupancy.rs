@@ -44,7 +44,7 @@ impl Occupancy {
             limit,
             requests: requests.max(1),
             places: Arc::new(Semaphore::new(limit)),
-            http2: Arc::new(Semaphore::new(limit.div_ceil(16).max(LEAST_HTTP2))),
+            http2: Arc::new(Semaphore::new(limit.div_ceil(64).max(LEAST_HTTP2))),
             waiting: AtomicUsize::new(0),
             waiting_for_http2: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
@@ -86,7 +86,7 @@ impl Occupancy {
     }
 
     /// Waits until one more connection may speak HTTP/2. What that needs (30 KiB, and windows for bodies) it keeps for as
-    /// long as it lives, which HTTP/1.1 does not, so a sixteenth of the connections may.
+    /// long as it lives, which HTTP/1.1 does not, so a sixty-fourth of the connections may.
     pub(super) async fn http2_place(&self) -> OwnedSemaphorePermit {
         let _waiting = Waiting::new(&self.waiting_for_http2);
         let permit = Arc::clone(&self.http2).acquire_owned().await;

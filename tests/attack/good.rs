@@ -66,6 +66,32 @@ pub fn send(port: u16, a_second: u32, size: usize, stop: &Arc<AtomicBool>) -> (J
     (sending, account)
 }
 
+/// Sends so many deliveries as fast as they are taken, each once; how many were delivered.
+pub fn fill(port: u16, count: usize) -> usize {
+    const LANES: usize = 16;
+    let all = tokio::task::LocalSet::new();
+    all.block_on(&stage::runtime(), async {
+        let lanes: Vec<_> = (0..LANES)
+            .map(|lane| {
+                tokio::task::spawn_local(async move {
+                    let (pen, mut wire, mut delivered) = (Pen::default(), None, 0);
+                    for number in (lane..count).step_by(LANES) {
+                        let letter = pen.github("unlimited", "192.0.2.1", &format!("full-{number}"), 256);
+                        let sent = timeout(Duration::from_secs(20), deliver(port, &mut wire, &letter)).await;
+                        delivered += usize::from(matches!(sent, Ok(Ok((200, outcome))) if outcome == "delivered"));
+                    }
+                    delivered
+                })
+            })
+            .collect();
+        let mut delivered = 0;
+        for lane in lanes {
+            delivered += lane.await.expect("a lane does not panic");
+        }
+        delivered
+    })
+}
+
 async fn lane_of(
     port: u16,
     lane: u32,
@@ -87,7 +113,7 @@ async fn lane_of(
         let letter = if lane.is_multiple_of(2) {
             pen.stripe(&client, &event, size)
         } else {
-            pen.github(&client, &event, size)
+            pen.github("github", &client, &event, size)
         };
         let begun = Instant::now();
         let sent = timeout(Duration::from_secs(20), deliver(port, &mut wire, &letter)).await;

@@ -12,6 +12,7 @@ pub const SECRET: &str = "attack-run-secret-of-32-bytes-ok";
 pub fn sources() -> String {
     format!(
         "sources:\n  github: {{provider: github, path: /github, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
+         unlimited: {{provider: github, path: /unlimited, secrets: [{{value: \"{SECRET}\"}}], rate_limit: off}}\n  \
          stripe: {{provider: stripe, path: /stripe, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
          open: {{provider: none, path: /open, allow_unverified: true}}\n"
     )
@@ -38,15 +39,15 @@ impl Pen {
         post("stripe", client, &signature, body.as_bytes())
     }
 
-    /// An authentic event of GitHub.
-    pub fn github(&self, client: &str, event: &str, size: usize) -> Vec<u8> {
+    /// An authentic event of GitHub, for one of its sources.
+    pub fn github(&self, source: &str, client: &str, event: &str, size: usize) -> Vec<u8> {
         let mut body = format!(r#"{{"n":"{event}","data":""#);
         body.push_str(&"x".repeat(size.saturating_sub(body.len() + 2)));
         body.push_str("\"}");
         let sum = self.sign(&[body.as_bytes()]);
         let signature =
             format!("X-GitHub-Event: push\r\nX-GitHub-Delivery: {event}\r\nX-Hub-Signature-256: sha256={sum}\r\n");
-        post("github", client, &signature, body.as_bytes())
+        post(source, client, &signature, body.as_bytes())
     }
 
     fn sign(&self, parts: &[&[u8]]) -> String {

@@ -100,7 +100,7 @@ pub fn rage(port: u16, reins: &Arc<Reins>) -> JoinHandle<Tally> {
 async fn line(port: u16, attack: Attack, a_second: u32, reins: Arc<Reins>, tally: Rc<RefCell<Tally>>) {
     let mut due = interval(Duration::from_secs(1) / a_second);
     due.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let replayed: Rc<[u8]> = Pen::default().github("203.0.113.77", "captured", 1000).into();
+    let replayed: Rc<[u8]> = Pen::default().github("github", "203.0.113.77", "captured", 1000).into();
     for number in 0_u64.. {
         due.tick().await;
         if reins.stop.load(Relaxed) {

@@ -120,7 +120,7 @@ fn at_the_limit_slow_heads_go_at_once_when_somebody_comes() {
 }
 
 #[test]
-fn http_2_has_a_sixteenth_of_the_connections_and_idle_ones_make_room() {
+fn http_2_has_a_share_of_the_connections_and_idle_ones_make_room() {
     let house = House::with(timeouts(), 100);
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let open = |house: &House| {
