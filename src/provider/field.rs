@@ -109,6 +109,14 @@ impl Field {
         })
     }
 
+    /// What begins the part of the signature's field that it is, if it is one.
+    pub fn part(&self) -> Option<&str> {
+        match &self.place {
+            Place::Part(prefix) => Some(prefix),
+            _ => None,
+        }
+    }
+
     /// Is it known before the body?
     pub fn in_head(&self) -> bool {
         matches!(self.place, Place::Header(_) | Place::Query(_) | Place::Part(_))

@@ -150,12 +150,12 @@ impl<'a> Draft<'a> {
 
     pub(super) fn proof_field(&mut self, at: &str, text: &str) -> Option<Field> {
         let parsed = Field::parse(text, &mut self.proof, &mut self.claims);
-        self.kept(at, parsed)
+        self.apart(at, parsed)
     }
 
     pub(super) fn known_field(&mut self, at: &str, text: &str) -> Option<Field> {
         let parsed = Field::parse(text, &mut self.known, &mut self.claims);
-        self.kept(at, parsed)
+        self.apart(at, parsed)
     }
 
     pub(super) fn known_fields(&mut self, at: &str, names: &OneOrMany) -> Vec<Field> {
@@ -166,6 +166,19 @@ impl<'a> Draft<'a> {
             fields.extend(self.known_field(&at, name));
         }
         fields
+    }
+
+    /// A field that is no part of the signature's own text.
+    fn apart(&mut self, at: &str, parsed: Result<Field, String>) -> Option<Field> {
+        let field = self.kept(at, parsed)?;
+        let prefix = self.preset.signature.as_ref().map_or("", |rule| &rule.prefix);
+        let part = field.part().unwrap_or_default();
+        // A part without a name is the first one, and a signature without a prefix any.
+        if !part.is_empty() && !prefix.is_empty() && (part.starts_with(prefix) || prefix.starts_with(part)) {
+            self.problem(at, "what begins so is the signature itself (`signature.prefix`)", None);
+            return None;
+        }
+        Some(field)
     }
 
     pub(super) fn kept<T>(&mut self, at: &str, parsed: Result<T, String>) -> Option<T> {

@@ -78,6 +78,11 @@ fn wrong_presets_are_refused_where_they_are_wrong() {
             "no part of a signature begins with a space",
         ),
         (
+            "signature: {from: header:A, split: ';', prefix: 'ts='}\ntimestamp: {from: 'signature:ts=', unit: s, tolerance: 5m}",
+            "/verify/timestamp/from",
+            "what begins so is the signature itself",
+        ),
+        (
             "signature: {from: header:A, prefix: '{body}'}",
             "/verify/signature/prefix",
             "`{config.NAME}` only",

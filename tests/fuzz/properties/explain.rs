@@ -114,7 +114,7 @@ pub fn check(data: &[u8]) {
 fn judged(subject: &Subject, told: &Explained, head: &Parts, body: &Frames, seen_at: Option<&str>) {
     let source = &subject.settings.sources[0];
     let own = Provider::compile(&source.preset, &source.options).expect("it was loaded");
-    let elsewhere = seen_at.filter(|_| own.facts().signs_url).map(|place| {
+    let elsewhere = seen_at.filter(|_| own.facts().reads_url).map(|place| {
         let options = Options {
             public_url: Some(place.to_owned()),
             ..source.options.clone()
