@@ -54,11 +54,8 @@ impl RedisLedger {
 }
 
 pub(super) fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
-        _ => None,
-    }
+    let Value::BulkString(bytes) = value else { return None };
+    std::str::from_utf8(bytes).ok()
 }
 
 pub(super) fn number<T: TryFrom<i64>>(value: &Value) -> Option<T> {

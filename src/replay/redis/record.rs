@@ -148,6 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn a_record_s_name_begins_as_those_of_its_source_do_and_of_no_other() {
+        let of = |source: &str| SourceTag::of(&SourceName::parse(source).expect("a name"));
+        let name = name(&of("acme"), &DeliveryKey::from_bytes([7; 32]));
+        let rest = name.strip_prefix(&prefix(&of("acme"))).expect("its own");
+        assert!(rest.len() < name.len() && rest.ends_with('}') && !rest.contains('/'));
+        assert!(
+            ["acm", "acme-2", "stripe"]
+                .iter()
+                .all(|other| !name.starts_with(&prefix(&of(other))))
+        );
+    }
+
+    #[test]
     fn what_was_delivered_is_read_as_it_was_written() {
         let clock = TestClock::at(Timestamp::from_secs(1_795_000_100));
         // Digests that look like the text around them.
