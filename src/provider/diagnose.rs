@@ -21,7 +21,7 @@ pub fn diagnose(
         Refusal::Stale { age_millis } => said.push(clock(provider, envelope, *age_millis, now)),
         Refusal::Malformed(cause) => said.push(cause.to_string()),
         Refusal::Unverified(cause) => match cause {
-            Cause::SignatureMissing(at) => missing(provider, &envelope.head.headers, at, &mut said),
+            Cause::SignatureMissing(at) => missing(provider, secrets, &envelope.head.headers, at, &mut said),
             Cause::SignatureMalformed(at) => malformed(&envelope.head.headers, at, &mut said),
             Cause::SignatureDoubled(at) | Cause::TimestampDoubled(at) | Cause::FieldDoubled(at) => said.push(format!(
                 "`{at}` came more than once: a proxy added or merged one, or somebody tries a second one; exactly one is expected"
@@ -132,7 +132,7 @@ fn mode(envelope: &Envelope<'_>, said: &mut Vec<String>) {
     ));
 }
 
-fn missing(provider: &Provider, headers: &HeaderMap, at: &str, said: &mut Vec<String>) {
+fn missing(provider: &Provider, secrets: &[KeyText], headers: &HeaderMap, at: &str, said: &mut Vec<String>) {
     let signature = headers
         .get(message::SIGNATURE)
         .map(http::HeaderValue::as_bytes)
@@ -157,6 +157,7 @@ fn missing(provider: &Provider, headers: &HeaderMap, at: &str, said: &mut Vec<St
                 .iter()
                 .any(|word| name.contains(word))
         })
+        .filter(|name| !tells(name, secrets))
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>();
     if seen.is_empty() {
@@ -167,6 +168,14 @@ fn missing(provider: &Provider, headers: &HeaderMap, at: &str, said: &mut Vec<St
         said.push(format!("no `{at}`, but there is {}", seen.join(", ")));
     }
     elsewhere(provider, headers, said);
+}
+
+/// Does a header's name hold a secret? Whoever sent it has put it there.
+fn tells(name: &str, secrets: &[KeyText]) -> bool {
+    secrets.iter().map(|text| text.secret.expose()).any(|secret| {
+        let mut parts = name.as_bytes().windows(secret.len().max(1));
+        parts.any(|part| part.eq_ignore_ascii_case(secret))
+    })
 }
 
 /// Another provider whose signature headers are all there.

@@ -7,7 +7,7 @@ use crate::provider::{
     key_url::{KeyUrl, Named},
     message,
     pick::Pointers,
-    preset::{Covers, OneOrMany, SignatureRule, Unit},
+    preset::{Covers, Encoded, OneOrMany, SignatureRule, Unit},
     signature::Signature,
     template::{Piece, Template},
 };
@@ -32,14 +32,19 @@ impl Draft<'_> {
             fields.extend(self.proof_field(&format!("/verify/signature/from{at}"), name));
         }
         let split = rule.split.as_deref().and_then(|split| {
-            if let [byte] = split.as_bytes() {
-                return Some(*byte);
-            }
-            self.problem(
-                "/verify/signature/split",
-                "the separator must be one ASCII character",
-                None,
-            );
+            let written = match rule.encoding {
+                Encoded::Hex => "",
+                Encoded::Base64 => "+/=",
+                Encoded::Base64url => "-_",
+            };
+            let fault = match split.as_bytes() {
+                [byte] if byte.is_ascii_alphanumeric() || written.contains(split) => {
+                    "a signature is written with that character, so it separates none"
+                }
+                [byte] => return Some(*byte),
+                _ => "the separator must be one ASCII character",
+            };
+            self.problem("/verify/signature/split", fault, None);
             None
         });
         let template = self.template("/verify/signature/prefix", &prefix);
