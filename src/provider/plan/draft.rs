@@ -171,8 +171,14 @@ impl<'a> Draft<'a> {
     /// A field that is no part of the signature's own text.
     fn apart(&mut self, at: &str, parsed: Result<Field, String>) -> Option<Field> {
         let field = self.kept(at, parsed)?;
-        let prefix = self.preset.signature.as_ref().map_or("", |rule| &rule.prefix);
+        let rule = self.preset.signature.as_ref();
+        let prefix = rule.map_or("", |rule| &rule.prefix);
         let part = field.part().unwrap_or_default();
+        let separator = rule.and_then(|rule| rule.split.as_deref()).unwrap_or_default();
+        if !separator.is_empty() && part.contains(separator) {
+            self.problem(at, "no part holds the separator (`signature.split`)", None);
+            return None;
+        }
         // A part without a name is the first one, and a signature without a prefix any.
         if !part.is_empty() && !prefix.is_empty() && (part.starts_with(prefix) || prefix.starts_with(part)) {
             self.problem(at, "what begins so is the signature itself (`signature.prefix`)", None);

@@ -60,6 +60,13 @@ impl Draft<'_> {
                 Vec::new()
             }
         };
+        if prefix.first().is_some_and(u8::is_ascii_whitespace) || split.is_some_and(|split| prefix.contains(&split)) {
+            self.problem(
+                "/verify/signature/prefix",
+                "nothing begins so: spaces around a signature do not count, and it ends at the separator",
+                None,
+            );
+        }
         if fields.is_empty() {
             return None;
         }

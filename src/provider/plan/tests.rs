@@ -73,6 +73,16 @@ fn wrong_presets_are_refused_where_they_are_wrong() {
             "one ASCII character",
         ),
         (
+            "signature: {from: header:A, split: ';', prefix: 'v1;'}",
+            "/verify/signature/prefix",
+            "nothing begins so",
+        ),
+        (
+            "signature: {from: header:A, split: ';'}\ntimestamp: {from: 'signature:t;=', unit: s, tolerance: 5m}",
+            "/verify/timestamp/from",
+            "no part holds the separator",
+        ),
+        (
             "signature: {from: header:A, split: '3'}",
             "/verify/signature/split",
             "a signature is written with that character",
