@@ -63,7 +63,7 @@ impl Draft<'_> {
         if prefix.first().is_some_and(u8::is_ascii_whitespace) || split.is_some_and(|split| prefix.contains(&split)) {
             self.problem(
                 "/verify/signature/prefix",
-                "nothing begins so: spaces around a signature do not count, and it ends at the separator",
+                "no signature begins so: spaces around it do not count, and it ends at the separator",
                 None,
             );
         }

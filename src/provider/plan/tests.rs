@@ -75,7 +75,7 @@ fn wrong_presets_are_refused_where_they_are_wrong() {
         (
             "signature: {from: header:A, split: ';', prefix: 'v1;'}",
             "/verify/signature/prefix",
-            "nothing begins so",
+            "no signature begins so",
         ),
         (
             "signature: {from: header:A, split: ';'}\ntimestamp: {from: 'signature:t;=', unit: s, tolerance: 5m}",
