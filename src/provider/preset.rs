@@ -1,12 +1,14 @@
 //! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
 
 mod extra;
+mod identity;
 mod message;
 mod quantity;
 mod scheme;
 mod written;
 
 pub use extra::{ConfirmRule, EnrolmentRule, SampleRule};
+pub use identity::{BodyRule, EventShape, IdentityKind, IdentityRule, NewEvent, NewId};
 pub use message::MessageRule;
 pub use quantity::{Size, Span};
 pub use scheme::{Algorithm, KeyRule};
@@ -60,14 +62,22 @@ pub struct Preset {
     pub id: Option<IdRule>,
     /// The event type.
     pub event: Option<EventRule>,
-    /// Headers that name the account or shop an event is of; they enter the replay key.
+    /// Can two different events have equal bodies? Decides the identity of a request that bears no signed id.
+    pub body: Option<BodyRule>,
+    /// The kind of identity that the fields above give, and the fact that it rests on.
+    pub identity: Option<IdentityRule>,
+    /// Headers that name the account or shop an event is of.
     pub tenant: Option<OneOrMany>,
     /// What the provider does when it gets no 2xx.
     pub retries: Retries,
-    /// Events whose bodies may honestly repeat, each proved by fields of its body.
-    pub repeatable_events: Vec<Repeatable>,
-    /// What known content under a new unsigned id is.
+    /// Events whose bodies may honestly repeat although `body` is `unique`, each recognised by fields of its body.
+    pub repeatable_events: Vec<EventShape>,
+    /// Events whose bodies cannot repeat; with this list, any other body may. Excludes `repeatable_events`.
+    pub unique_events: Vec<EventShape>,
+    /// The answer to delivered content that bears a new unsigned id.
     pub on_new_id: NewId,
+    /// The answer to delivered content that bears a new unsigned event name.
+    pub on_new_event: NewEvent,
     /// The provider's own limit of a body (`25MiB`).
     pub max_body: Option<Size>,
     /// What the signature covers; derived where absent.
@@ -239,27 +249,6 @@ pub struct Retries {
     pub automatic: Option<bool>,
     /// How long it waits for an answer.
     pub deadline: Option<Span>,
-}
-
-/// An event whose body may honestly repeat.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Repeatable {
-    /// Its type.
-    pub event: String,
-    /// JSON pointers that only bodies of this type have; all must be there, because the event's header is not signed.
-    pub fields: Vec<String>,
-}
-
-/// What a delivery under a new unsigned id is, when the same content was delivered before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NewId {
-    /// A replay in disguise: 409 (GitHub).
-    Conflict,
-    /// One of several subscriptions of one event: 200 (Shopify).
-    #[default]
-    Duplicate,
 }
 
 /// What a signature covers.
