@@ -6,6 +6,7 @@
 mod budget;
 mod cells;
 pub mod fetches;
+pub mod forwards;
 mod gcra;
 pub mod handshakes;
 mod lease;
@@ -22,6 +23,7 @@ mod waits;
 
 pub use budget::{Budget, Share};
 pub use fetches::Fetches;
+pub use forwards::{Forwards, Pace};
 pub use handshakes::Handshakes;
 pub use limited::Limited;
 pub use penalty::Penalties;

@@ -23,7 +23,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Fetches, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
+    limit::{Budget, Fetches, Forwards, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -63,6 +63,8 @@ pub struct Shared {
     pub penalties: Option<Penalties>,
     /// Repetitions of what was delivered.
     pub repeats: Repeats<()>,
+    /// Repeats that are forwarded.
+    pub forwards: Forwards,
     /// Handshakes that nothing proves.
     pub handshakes: Handshakes,
     /// Fetches that strangers ask for.

@@ -39,7 +39,7 @@ pub use evidence::{Answer, Cause, Confirmation, Evidence, Finding, ProviderId, R
 pub use facts::{Facts, Listing};
 pub use keys::{Keys, MAX_SECRETS};
 pub use pick::JsonPointer;
-pub use preset::{NewId, Preset};
+pub use preset::{IdentityKind, NewEvent, NewId, Preset};
 pub use registry::{alias_of, names, preset, yaml};
 pub use sample::{EVENT as SAMPLE_EVENT, Fresh, Sample};
 pub use verify::{Proven, Verifier, WantedKey};

@@ -14,6 +14,7 @@ mod claim;
 pub mod flight;
 mod front;
 mod lately;
+mod marks;
 pub mod memory;
 pub mod outage;
 pub mod redis;
@@ -26,12 +27,13 @@ pub use claim::{Claim, Witness};
 pub use flight::{Boarding, Flights, Joiner, Leader};
 pub use front::{Decision, Replay};
 pub use lately::{Lately, Recalled};
+use marks::Marks;
 pub use memory::MemoryLedger;
 pub use outage::{Recovery, Replays};
 pub use redis::RedisLedger;
 pub use tag::SourceTag;
 
-use crate::event::{DeliveryKey, DestinationName, EventName, IdDigest, MacDigest, Nonce};
+use crate::event::{DeliveryKey, DestinationName, EventName, MacDigest, Nonce, Values, Variant};
 use std::{future::Future, time::Duration};
 
 /// Where the states are kept. Every operation is one step: it happens or it does not, and repeating it does no harm.
@@ -59,6 +61,15 @@ pub trait Ledger: Send + Sync {
         key: &DeliveryKey,
         window: Duration,
     ) -> impl Future<Output = Result<Forgotten, Unavailable>> + Send;
+    /// Notes that a repeat of this delivery, `variant`, was delivered under a record of its own. The record remembers the
+    /// last `max` of them; the own records of those that it forgets are removed. Does nothing without a record.
+    fn note_repeat(
+        &self,
+        source: &SourceTag,
+        key: &DeliveryKey,
+        variant: Variant,
+        max: usize,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// The same for all that a source delivered lately; one that is under way is no delivered record and stays as it is.
     fn forget_since(
         &self,
@@ -117,13 +128,19 @@ pub struct Ask {
     pub source: SourceTag,
     /// What happened, for who asks by that; `None` where it cannot be read.
     pub event: Option<EventName>,
-    /// The provider's unsigned id of this attempt.
-    pub id: Option<IdDigest>,
+    /// The values that tell this attempt from others of the same key.
+    pub values: Values,
     /// The verified signature of this attempt.
     pub mac: Option<MacDigest>,
 }
 
 impl Ask {
+    /// The variant that the record remembers if this attempt comes before the delivery is done: unsigned values only,
+    /// because a signed time proves a repeat by itself.
+    fn pending(&self) -> Option<Variant> {
+        pending(&self.values)
+    }
+
     /// The lease that an attempt needs: the longest time for an answer of its destinations, one call of the ledger before
     /// and a second of margin after.
     pub const fn lease_for(upstream: Duration, ledger: Duration) -> Duration {
@@ -154,6 +171,8 @@ pub struct Grant {
     pub attempt: u32,
     /// Destinations that have had it.
     pub delivered: Vec<DestinationName>,
+    /// It was delivered before, and an operator lets it through once more.
+    pub redelivery: bool,
 }
 
 /// What a D record says of this attempt.
@@ -161,16 +180,34 @@ pub struct Grant {
 pub struct Seen {
     /// This attempt bears the very signature of the delivered one; false where there is none.
     pub same_mac: bool,
-    /// This attempt bears the unsigned id of the delivered one (or neither has any).
-    pub same_id: bool,
+    /// Whether the attempt's values are those of the delivered one, or of a repeat.
+    pub standing: Standing,
+    /// The values of the delivered attempt.
+    pub values: Values,
+    /// Delivered repeats that the record remembers.
+    pub repeats: usize,
     /// Claims granted for the delivery.
     pub attempts: u32,
 }
 
+/// How an attempt's values stand to those that a D record remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// They are those of the delivered attempt.
+    Same,
+    /// They are those of a repeat that was delivered under a record of its own.
+    Repeated,
+    /// They came before the delivery was done, and were not delivered themselves.
+    Pending,
+    /// The record does not know them.
+    New,
+}
+
 /// What a D record holds, enough to judge any attempt by.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Delivered {
-    id: Option<IdDigest>,
+    values: Values,
+    marks: Marks,
     mac: Option<MacDigest>,
     attempts: u32,
     /// Rest of the record's life.
@@ -181,8 +218,21 @@ impl Delivered {
     fn seen_by(&self, ask: &Ask) -> Seen {
         Seen {
             same_mac: self.mac.is_some() && self.mac == ask.mac,
-            same_id: self.id == ask.id,
+            standing: self.standing(ask),
+            values: self.values,
+            repeats: self.marks.delivered().len(),
             attempts: self.attempts,
+        }
+    }
+
+    fn standing(&self, ask: &Ask) -> Standing {
+        if self.values == ask.values {
+            return Standing::Same;
+        }
+        match ask.values.variant() {
+            Some(variant) if self.marks.delivered().contains(&variant) => Standing::Repeated,
+            Some(variant) if self.marks.pending().contains(&variant) => Standing::Pending,
+            _ => Standing::New,
         }
     }
 }
@@ -213,9 +263,23 @@ pub struct Settlement {
     /// As in [`Ask`].
     pub event: Option<EventName>,
     /// As in [`Ask`].
-    pub id: Option<IdDigest>,
+    pub values: Values,
     /// As in [`Ask`].
     pub mac: Option<MacDigest>,
+}
+
+impl Settlement {
+    /// As [`Ask::pending`].
+    fn pending(&self) -> Option<Variant> {
+        pending(&self.values)
+    }
+}
+
+fn pending(values: &Values) -> Option<Variant> {
+    match values {
+        Values::Unsigned(_) => values.variant(),
+        Values::Time(_) => None,
+    }
 }
 
 /// When an attempt succeeded.

@@ -12,8 +12,8 @@ mod sidecar;
 
 use hookward::store::Target;
 use hookward::{
-    event::{IdDigest, SystemClock},
-    replay::{Ask, Decision, Forgotten, Lately, OnOutage, Recalled, Replays, Settled},
+    event::{IdDigest, SystemClock, Values},
+    replay::{Ask, Decision, Forgotten, Lately, OnOutage, Recalled, Replays, Settled, Standing},
 };
 use redis_server::RedisServer;
 use sidecar::{LEASE, PATIENCE, Sidecar, a, again, ask, granted, name, runtime, target, wait_until};
@@ -198,7 +198,7 @@ async fn what_redis_called_delivered_is_remembered_in_an_outage() {
         Sidecar::on(server.port()),
     );
     let delivered = Ask {
-        id: Some(IdDigest::of(b"id")),
+        values: Values::of_id(IdDigest::of(b"id")),
         ..ask()
     };
     let failed = here.granted(&delivered).await;
@@ -210,7 +210,7 @@ async fn what_redis_called_delivered_is_remembered_in_an_outage() {
     assert_eq!((told.replays.entries(), told.replays.remembered()), (0, 1));
     server.kill();
     let other = Ask {
-        id: None,
+        values: Values::default(),
         mac: None,
         ..delivered.clone()
     };
@@ -219,7 +219,10 @@ async fn what_redis_called_delivered_is_remembered_in_an_outage() {
         for (ask, same) in [(&delivered, true), (&other, false)] {
             match sidecar.claim(&again(ask), OnOutage::Local).await {
                 Decision::Done(seen) => {
-                    assert_eq!((seen.same_mac, seen.same_id, seen.attempts), (same, same, 2));
+                    assert_eq!(
+                        (seen.same_mac, seen.standing == Standing::Same, seen.attempts),
+                        (same, same, 2)
+                    );
                 }
                 _ => panic!("forgotten"),
             }
@@ -247,7 +250,7 @@ async fn what_redis_called_delivered_is_remembered_in_an_outage() {
     .await;
     strange.recovered().await;
     match strange.claim(&again(&delivered), OnOutage::Reject).await {
-        Decision::Done(seen) => assert!(seen.same_mac && seen.same_id && seen.attempts == 2),
+        Decision::Done(seen) => assert!(seen.same_mac && seen.standing == Standing::Same && seen.attempts == 2),
         _ => panic!("Redis was not told"),
     }
 }

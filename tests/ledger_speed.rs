@@ -13,7 +13,7 @@ mod redis_server;
 
 use futures_util::future::join_all;
 use hookward::{
-    event::{DeliveryKey, DestinationName, MacDigest, Nonce, SourceName, SystemClock},
+    event::{DeliveryKey, DestinationName, MacDigest, Nonce, SourceName, SystemClock, Values},
     replay::{Ask, Decision, OnOutage, Replay, Replays, Settled, SourceTag},
     store::Target,
 };
@@ -106,7 +106,7 @@ fn ask(number: u64) -> Ask {
         keep: Duration::from_hours(24),
         source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
         event: None,
-        id: None,
+        values: Values::default(),
         mac: Some(MacDigest::of(&number.to_le_bytes())),
     }
 }

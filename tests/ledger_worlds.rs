@@ -13,6 +13,7 @@ use cutting_proxy::CuttingProxy;
 use hookward::{
     event::{
         Clock, DeliveryKey, DestinationName, IdDigest, MacDigest, Nonce, SourceName, SystemClock, TestClock, Timestamp,
+        Values,
     },
     replay::{
         Ask, Forgotten, Grant, Ledger, MemoryLedger, RedisLedger, Renewal, Renewed, Settled, Settlement, SourceTag,
@@ -489,7 +490,7 @@ impl<'a, S: Stage> World<'a, S> {
             last,
             succeeded: Succeeded::AfterClaim(Duration::ZERO),
             event: None,
-            id: attempt.ask.id,
+            values: attempt.ask.values,
             mac: attempt.ask.mac,
         };
         let settled = self
@@ -614,7 +615,7 @@ fn ask(key: DeliveryKey) -> Ask {
         keep: KEEP,
         source: source(),
         event: None,
-        id: Some(IdDigest::of(b"id")),
+        values: Values::of_id(IdDigest::of(b"id")),
         mac: Some(MacDigest::of(b"mac")),
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::SourceName;
+use super::{SourceName, Variant};
 
 /// What an attempt proves itself to be, apart from where it arrived: a provider computes it from the signed id, or from
 /// the body and the signed fields.
@@ -14,7 +14,7 @@ use super::SourceName;
 pub struct Identity([u8; 32]);
 
 /// The key of one domain's digests: made once, so that a short text costs one compression.
-struct Domain(LazyLock<[u8; blake3::KEY_LEN]>);
+pub(super) struct Domain(pub(super) LazyLock<[u8; blake3::KEY_LEN]>);
 
 macro_rules! domain {
     ($name:literal) => {
@@ -126,6 +126,15 @@ impl DeliveryKey {
         Self(text.digest())
     }
 
+    /// The key of a repeat of this delivery: a record of its own, because an honest repeat is another event.
+    pub fn of_repeat(&self, variant: &Variant) -> Self {
+        static DOMAIN: Domain = domain!("hookward 2026-11 repeat key");
+        let mut text = Text::of(&DOMAIN);
+        text.part(&self.0);
+        text.part(variant.as_bytes());
+        Self(text.digest())
+    }
+
     /// From its 32 bytes (a `Hookward-Delivery` value that an operator pasted).
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -169,7 +178,7 @@ impl fmt::Debug for DeliveryKey {
 macro_rules! digest16 {
     ($(#[$doc:meta])* $name:ident, $domain:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct $name([u8; 16]);
 
         impl $name {

@@ -73,6 +73,11 @@ impl<V: Clone> Repeats<V> {
         }
     }
 
+    /// Is the key known as delivered? Spends nothing.
+    pub fn knows(&self, key: &DeliveryKey, now: Monotonic) -> bool {
+        matches!(self.known.look(self.known.tag(key), now), Found::Held(_, (held, _)) if held == *key)
+    }
+
     /// Notes that the ledger calls a key delivered, for at most `ttl` (never longer than the record lives; short, because
     /// another replica may `forget` the key). Spends nothing: a first delivery is not a repetition.
     pub fn learn(&self, key: &DeliveryKey, value: V, ttl: Duration, now: Monotonic) {

@@ -9,6 +9,7 @@ use crate::event::Monotonic;
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 const WAYS: usize = 8;
@@ -48,13 +49,26 @@ pub(super) enum Found<T> {
 impl Table<()> {
     /// Takes a cell of the bucket that is named so, if there is one, in one step. A new bucket is full.
     pub(super) fn take(&self, named: impl Hash, gcra: Gcra, now: Monotonic) -> Result<(), Limited> {
+        self.take_or_wait(named, gcra, now).map_err(|wait| gcra.limited(wait))
+    }
+
+    /// As [`Self::take`]; over the limit, the exact time until there is a cell.
+    pub(super) fn take_or_wait(&self, named: impl Hash, gcra: Gcra, now: Monotonic) -> Result<(), Duration> {
         let mut wait = None;
         self.change(self.tag(named), now, true, |held| {
             let full_at = held.map_or(now, |(full_at, ())| full_at);
             wait = gcra.wait(full_at, now);
             wait.is_none().then(|| (gcra.spend(full_at, now), ()))
         });
-        wait.map_or(Ok(()), |wait| Err(gcra.limited(wait)))
+        wait.map_or(Ok(()), Err)
+    }
+
+    /// The time until the bucket has a cell; `None`: now. Takes nothing.
+    pub(super) fn wait(&self, named: impl Hash, gcra: Gcra, now: Monotonic) -> Option<Duration> {
+        match self.look(self.tag(named), now) {
+            Found::Held(full_at, ()) => gcra.wait(full_at, now),
+            Found::Free | Found::Full => None,
+        }
     }
 }
 

@@ -1,14 +1,16 @@
-//! The replay ledger's word: new, in flight, done; and what done means for this provider.
+//! Asks the replay ledger whether a verified request may be forwarded: new, in flight, or delivered before.
 
+mod doorbell;
+mod judge;
+mod repeat;
 mod wait;
 
-use self::wait::put_patiently;
+use self::{judge::Judged, wait::put_patiently};
 use super::{Worker, authenticate::Authentic, choose::Chosen};
 use crate::{
-    event::{DestinationName, Frames, Monotonic},
+    event::{DeliveryKey, DestinationName, Frames, Monotonic, Variant},
     limit::{LimitSpec, Limited, Repeat},
-    provider::preset::NewId,
-    replay::{Ask, Boarding, Claim, Decision, Duplicates, Leader, ReplayPolicy, Seen, Unavailable},
+    replay::{Ask, Boarding, Claim, Decision, Joiner, Leader, ReplayPolicy, Settled, Unavailable},
     source::{Ending, Outcome, Source, Trail},
     telemetry::{Entropy, LedgerOp, entropy},
     upstream::DestinationSpec,
@@ -19,37 +21,53 @@ use std::time::Duration;
 pub(super) struct Claimed {
     pub chosen: Chosen,
     pub hold: Hold,
-    /// Tells this process's other attempts of the delivery how it went.
+    /// The headers that tell the app why the delivery comes again.
+    pub marks: Marks,
+    /// Passes the outcome to this process's other attempts of the delivery.
     pub leader: Option<Leader<Landing>>,
 }
 
-/// By what right a request is forwarded.
+/// The right by which a request is forwarded.
 pub(super) enum Hold {
     /// The ledger granted it.
     Claim(Box<Claim>),
+    /// The ledger granted it as a repeat of a delivery.
+    Repeat(Box<Claim>, Parent),
     /// No ledger was asked, or it said `done` and the delivery is forwarded all the same.
-    Unguarded {
-        attempt: u32,
-        /// The header that tells the app so.
-        mark: Option<Mark>,
-    },
+    Unguarded { attempt: u32 },
 }
 
-/// Why a delivered event is forwarded again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// `duplicates: forward`.
-    Duplicate,
-    /// Its body proves that it may honestly repeat.
-    Repeat,
+/// The record that remembers a repeat once it is delivered.
+pub(super) struct Parent {
+    key: DeliveryKey,
+    variant: Variant,
+    /// Repeats that the record remembers.
+    max: usize,
 }
 
-/// What is put to the ledger, and what is known without it.
+/// Why a delivery comes again, as its destinations see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// `Hookward-Duplicate: true`: delivered before, and `duplicates: forward`.
+    pub duplicate: bool,
+    /// `Hookward-Repeat`: `true`, or `unknown` where nothing tells an honest repeat from a replay.
+    pub repeat: Option<&'static str>,
+    /// `Hookward-Redelivery: true`: an operator lets a delivered one through once more.
+    pub redelivery: bool,
+}
+
+/// One question to the ledger, and the facts that are known without it.
 struct Case {
     ask: Ask,
     policy: ReplayPolicy,
-    /// It was called delivered a moment ago, and has spent its budget of repetitions already.
+    /// Attempts with the same key and values; the key where nothing tells attempts apart.
+    flight: DeliveryKey,
+    /// The attempt may be a repeat that is forwarded, so its values have an answered budget of their own.
+    may_repeat: bool,
+    /// The key was called delivered a moment ago, and the budget of answered repeats is spent.
     known: bool,
+    /// The budget of forwarded repeats is spent.
+    paid: bool,
 }
 
 /// How long a delivery is known as one that is repeated, so that its budget is asked first. Whether it is still delivered
@@ -66,94 +84,167 @@ pub enum Landing {
 }
 
 impl Hold {
+    /// The ledger's claim, if it granted one.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Claim(claim) | Self::Repeat(claim, _) => Some(claim),
+            Self::Unguarded { .. } => None,
+        }
+    }
+
     pub(super) fn attempt(&self) -> u32 {
         match self {
-            Self::Claim(claim) => claim.attempt(),
-            Self::Unguarded { attempt, .. } => *attempt,
+            Self::Unguarded { attempt } => *attempt,
+            Self::Claim(claim) | Self::Repeat(claim, _) => claim.attempt(),
         }
     }
 
     /// Destinations that had it in an earlier attempt.
     pub(super) fn delivered(&self) -> &[DestinationName] {
-        match self {
-            Self::Claim(claim) => claim.delivered(),
-            Self::Unguarded { .. } => &[],
-        }
+        self.claim().map_or(&[], Claim::delivered)
     }
 
     /// The lease is over, or nearly: no forward may start.
     pub(super) fn is_overdue(&self, now: Monotonic) -> bool {
-        matches!(self, Self::Claim(claim) if now >= claim.deadline())
+        self.claim().is_some_and(|claim| now >= claim.deadline())
+    }
+
+    /// Gives a claim back that forwarded nothing.
+    pub(super) async fn release(self) {
+        match self {
+            Self::Claim(claim) | Self::Repeat(claim, _) => claim.release().await,
+            Self::Unguarded { .. } => {}
+        }
+    }
+
+    /// Settles the claim. A repeat that is delivered is noted at the record of its first delivery.
+    pub(super) async fn settle(self, worker: &Worker, required: Vec<DestinationName>, delivered: Vec<DestinationName>) {
+        match self {
+            Self::Claim(claim) => {
+                claim.settle(required, delivered).await;
+            }
+            Self::Repeat(claim, parent) => {
+                let source = claim.source().clone();
+                if claim.settle(required, delivered).await == Settled::Done {
+                    worker
+                        .replay
+                        .note_repeat(&source, &parent.key, parent.variant, parent.max)
+                        .await;
+                }
+            }
+            Self::Unguarded { .. } => {}
+        }
     }
 }
 
-pub(super) async fn claim(worker: &Worker, mut chosen: Chosen, trail: &mut Trail) -> Result<Claimed, Ending> {
-    let Some(policy) = chosen
-        .authentic
-        .source
-        .replay
-        .filter(|_| chosen.authentic.identity.stable)
-    else {
+pub(super) async fn claim(worker: &Worker, chosen: Chosen, trail: &mut Trail) -> Result<Claimed, Ending> {
+    let authentic = &chosen.authentic;
+    if let Some(content) = authentic.identity.doorbell {
+        return doorbell::forward(worker, chosen, &content, trail).await;
+    }
+    let Some(policy) = authentic.source.replay.filter(|_| authentic.identity.tracked) else {
         trail.attempt = Some(1);
-        let hold = Hold::Unguarded { attempt: 1, mark: None };
         return Ok(Claimed {
             chosen,
-            hold,
+            hold: Hold::Unguarded { attempt: 1 },
+            marks: Marks::default(),
             leader: None,
         });
     };
-    let case = Case {
-        ask: ask(&chosen, policy, trail),
-        policy,
-        known: is_known(worker, &chosen.authentic, trail)?,
-    };
-    match worker.shared.flights.board(case.ask.key) {
+    let case = case(worker, &chosen, policy, trail).await?;
+    match worker.shared.flights.board(case.flight) {
         Boarding::Lead(leader) => lead(worker, chosen, case, leader, trail).await,
-        Boarding::Join(joiner) => {
-            // A joiner needs the answer only: its body goes at once.
-            chosen.authentic.body = Frames::default();
-            chosen.authentic.held.give_back_body();
-            let patience = time_for_answer(&chosen, trail);
-            let landing = tokio::time::timeout(patience, joiner.answer()).await;
-            // It waited for destinations, not for us.
-            trail.upstream = Some(trail.elapsed());
-            match landing {
-                Ok(Some(Landing::Answer(ending))) => Err(ending),
-                Ok(Some(Landing::SeenBefore)) => Err(judge_joiner(worker, &chosen, case, trail).await),
-                Ok(None) | Err(_) => Err(in_flight(Duration::from_secs(1))),
-            }
-        }
+        Boarding::Join(joiner) => Err(join(worker, chosen, case, joiner, trail).await),
         Boarding::Full => Err(in_flight(Duration::from_secs(1))),
+    }
+}
+
+/// Spends the budgets that need no ledger: a stranger with a captured request cannot make Redis work with it.
+async fn case(worker: &Worker, chosen: &Chosen, policy: ReplayPolicy, trail: &mut Trail) -> Result<Case, Ending> {
+    let ask = ask(chosen, policy, trail);
+    let variant = ask.values.variant();
+    let may_repeat = judge::may_repeat(&chosen.authentic);
+    let mut case = Case {
+        flight: variant.map_or(ask.key, |variant| ask.key.of_repeat(&variant)),
+        ask,
+        policy,
+        may_repeat,
+        known: false,
+        paid: false,
+    };
+    case.known = is_known(worker, &chosen.authentic.source, case.budget_key(), trail)?;
+    if may_repeat && !case.known && worker.shared.repeats.knows(&case.ask.key, trail.arrived) {
+        repeat::pay(worker, &chosen.authentic, &mut case, trail).await?;
+    }
+    Ok(case)
+}
+
+impl Case {
+    /// The key whose budget answered repeats spend.
+    fn budget_key(&self) -> &DeliveryKey {
+        if self.may_repeat { &self.flight } else { &self.ask.key }
     }
 }
 
 async fn lead(
     worker: &Worker,
     chosen: Chosen,
-    case: Case,
+    mut case: Case,
     leader: Leader<Landing>,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
     match put_patiently(worker, &case.ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
-            let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
-            Ok(Claimed { chosen, hold, leader })
-        }
-        Ok(Decision::Busy { left }) => Err(landed(leader, in_flight(left))),
-        Ok(Decision::Done(seen)) => {
-            leader.land(&Landing::SeenBefore);
-            let mark = Some(judge(worker, &chosen.authentic, &case, seen, trail)?);
-            let attempt = seen.attempts.max(1);
-            trail.attempt = Some(attempt);
-            let hold = Hold::Unguarded { attempt, mark };
+            let marks = Marks {
+                redelivery: claim.is_redelivery(),
+                ..Marks::default()
+            };
             Ok(Claimed {
                 chosen,
-                hold,
-                leader: None,
+                hold: Hold::Claim(Box::new(claim)),
+                marks,
+                leader: Some(leader),
             })
         }
+        Ok(Decision::Busy { left }) => Err(landed(leader, in_flight(left))),
+        Ok(Decision::Done(seen)) => match judge::judge(worker, &chosen.authentic, &case, &seen, trail) {
+            Ok(Judged::Repeat { max }) => repeat::claim(worker, chosen, &mut case, (&seen, max), leader, trail).await,
+            judged => {
+                leader.land(&Landing::SeenBefore);
+                let Judged::Duplicate = judged? else {
+                    unreachable!("a repeat is claimed above")
+                };
+                trail.attempt = Some(seen.attempts);
+                let marks = Marks {
+                    duplicate: true,
+                    ..Marks::default()
+                };
+                Ok(Claimed {
+                    chosen,
+                    hold: Hold::Unguarded { attempt: seen.attempts },
+                    marks,
+                    leader: None,
+                })
+            }
+        },
         Err(unavailable) => Err(landed(leader, ledger_unavailable(&unavailable))),
+    }
+}
+
+/// Waits for the answer of the attempt that leads.
+async fn join(worker: &Worker, mut chosen: Chosen, case: Case, joiner: Joiner<Landing>, trail: &mut Trail) -> Ending {
+    // A joiner needs the answer only: its body goes at once.
+    chosen.authentic.body = Frames::default();
+    chosen.authentic.held.give_back_body();
+    let patience = time_for_answer(&chosen, trail);
+    let landing = tokio::time::timeout(patience, joiner.answer()).await;
+    // It waited for destinations, not for us.
+    trail.upstream = Some(trail.elapsed());
+    match landing {
+        Ok(Some(Landing::Answer(ending))) => ending,
+        Ok(Some(Landing::SeenBefore)) => judge_joiner(worker, &chosen, case, trail).await,
+        Ok(None) | Err(_) => in_flight(Duration::from_secs(1)),
     }
 }
 
@@ -167,7 +258,7 @@ fn landed(leader: Leader<Landing>, ending: Ending) -> Ending {
 /// case that it is to be forwarded, it is asked to come again.
 async fn judge_joiner(worker: &Worker, chosen: &Chosen, case: Case, trail: &Trail) -> Ending {
     match put(worker, &case.ask, chosen).await {
-        Ok(Decision::Done(seen)) => judge(worker, &chosen.authentic, &case, seen, trail)
+        Ok(Decision::Done(seen)) => judge::judge(worker, &chosen.authentic, &case, &seen, trail)
             .map_or_else(|ending| ending, |_| in_flight(Duration::from_secs(1))),
         Ok(Decision::Claimed(claim)) => {
             claim.release().await;
@@ -193,10 +284,8 @@ async fn put(worker: &Worker, ask: &Ask, chosen: &Chosen) -> Result<Decision, Un
     decision
 }
 
-/// Was this delivery called delivered a moment ago? Then its budget is asked before the ledger is: whoever captured one
-/// request cannot make Redis work with it.
-fn is_known(worker: &Worker, authentic: &Authentic, trail: &Trail) -> Result<bool, Ending> {
-    let (key, source) = (&authentic.identity.key, &authentic.source);
+/// Was this key called delivered a moment ago? Then its budget is spent here.
+fn is_known(worker: &Worker, source: &Source, key: &DeliveryKey, trail: &Trail) -> Result<bool, Ending> {
     match worker
         .shared
         .repeats
@@ -206,36 +295,6 @@ fn is_known(worker: &Worker, authentic: &Authentic, trail: &Trail) -> Result<boo
         Repeat::Delivered(()) => Ok(true),
         Repeat::Limited(limited) => Err(repeated_too_often(&limited)),
     }
-}
-
-/// What a delivered record means for this attempt: an ending, or a reason to forward it all the same.
-fn judge(worker: &Worker, authentic: &Authentic, case: &Case, seen: Seen, trail: &Trail) -> Result<Mark, Ending> {
-    let source = &authentic.source;
-    if !case.known {
-        let (key, repeats) = (&authentic.identity.key, &worker.shared.repeats);
-        repeats.learn(key, (), REMEMBERED, trail.arrived);
-        repeats
-            .spend(key, &source.name, limit(source), trail.arrived)
-            .map_err(|limited| repeated_too_often(&limited))?;
-    }
-    let facts = source.provider.facts();
-    if !seen.same_id && authentic.evidence.repeatable {
-        return Ok(Mark::Repeat);
-    }
-    match case.policy.duplicates {
-        Duplicates::Forward => return Ok(Mark::Duplicate),
-        Duplicates::Reject => return Err(Ending::new(Outcome::Replayed, "delivered before; duplicates: reject")),
-        Duplicates::Acknowledge => {}
-    }
-    if seen.same_mac && facts.resigns {
-        let reason = "delivered before under this very signature, and this provider signs every attempt anew";
-        return Err(Ending::new(Outcome::Replayed, reason));
-    }
-    if !seen.same_id && facts.new_id == NewId::Conflict {
-        let reason = "this content was delivered before under another id";
-        return Err(Ending::new(Outcome::Conflict, reason));
-    }
-    Err(Ending::new(Outcome::Duplicate, "delivered before"))
 }
 
 fn limit(source: &Source) -> Option<&LimitSpec> {
@@ -263,7 +322,7 @@ fn ask(chosen: &Chosen, policy: ReplayPolicy, trail: &Trail) -> Ask {
         keep: policy.keep,
         source: source.tag.clone(),
         event: evidence.events.last().cloned(),
-        id: identity.unsigned_id,
+        values: identity.values,
         mac: evidence.mac,
     }
 }

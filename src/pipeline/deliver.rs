@@ -5,13 +5,13 @@ mod send;
 use super::{
     Worker,
     choose::{Chosen, Target},
-    claim::{Claimed, Hold, Landing, time_for},
+    claim::{Claimed, Hold, Landing, Marks, time_for},
     origin::Origin,
     spend::Cleared,
 };
 use crate::{
     event::DestinationName,
-    replay::Witness,
+    replay::{Claim, Witness},
     source::{Body, Ending, Outcome, Trail},
     telemetry::LedgerOp,
     upstream::{DeliveryError, DestinationSpec, Reply},
@@ -25,19 +25,24 @@ use std::{
 };
 
 pub(super) async fn deliver(worker: &Arc<Worker>, cleared: Cleared, trail: &mut Trail) -> Ending {
-    let Claimed { chosen, hold, leader } = cleared.0;
-    let ending = hand_over(worker, chosen, hold, trail).await;
+    let Claimed {
+        chosen,
+        hold,
+        marks,
+        leader,
+    } = cleared.0;
+    let ending = hand_over(worker, chosen, hold, marks, trail).await;
     if let Some(leader) = leader {
         leader.land_with(|| Landing::Answer(ending.clone()));
     }
     ending
 }
 
-async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut Trail) -> Ending {
+async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, marks: Marks, trail: &mut Trail) -> Ending {
     let clock = &worker.shared.observers.clock;
     if hold.is_overdue(clock.monotonic()) {
         // A process that was frozen past its lease: another replica may be delivering by now, so nothing is started.
-        release(hold).await;
+        hold.release().await;
         return Ending::new(Outcome::InFlight, "the lease was over before the forward began").with_retry_after(1);
     }
     let Chosen {
@@ -67,21 +72,15 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, trail: &mut
         request_id: trail.request_id,
         traceparent: trail.traceparent.clone(),
         attempt: hold.attempt(),
-        local_ledger: matches!(&hold, Hold::Claim(claim) if claim.is_local()),
-        mark: match &hold {
-            Hold::Unguarded { mark, .. } => *mark,
-            Hold::Claim(_) => None,
-        },
+        local_ledger: hold.claim().is_some_and(Claim::is_local),
+        marks,
         origin,
         headers: Mutex::new(headers),
         authentic,
     });
     // A lone destination has nobody to be noted beside: its settlement says it all.
     let noted = required.len() > 1 || !optional.is_empty();
-    let witness = match &hold {
-        Hold::Claim(claim) if noted => Some(claim.witness()),
-        _ => None,
-    };
+    let witness = hold.claim().filter(|_| noted).map(Claim::witness);
     for (target, time) in optional {
         send_aside(worker, &parcel, witness.clone(), target, time);
     }
@@ -139,16 +138,18 @@ fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witnes
 }
 
 async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: Vec<DestinationName>) {
-    let Hold::Claim(claim) = hold else { return };
+    if hold.claim().is_none() {
+        return;
+    }
     let clock = &worker.shared.observers.clock;
     let begun = clock.monotonic();
     if !handovers.is_empty() && handovers.iter().all(Handover::unsent) {
         // Nothing was forwarded: the attempt does not count.
-        claim.release().await;
+        hold.release().await;
     } else {
         let succeeded = handovers.iter().filter(|handover| handover.succeeded());
         let delivered: Vec<DestinationName> = succeeded.map(|handover| handover.target.to.name.clone()).collect();
-        claim.settle(names, delivered).await;
+        hold.settle(worker, names, delivered).await;
     }
     worker
         .shared
@@ -159,12 +160,6 @@ async fn settle(worker: &Worker, hold: Hold, handovers: &[Handover], names: Vec<
 async fn note(witness: Option<&Witness>, destination: &DestinationName) {
     if let Some(witness) = witness {
         witness.note(destination).await;
-    }
-}
-
-async fn release(hold: Hold) {
-    if let Hold::Claim(claim) = hold {
-        claim.release().await;
     }
 }
 

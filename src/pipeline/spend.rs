@@ -29,9 +29,7 @@ pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> R
     if limiter.spec().unavailable_status {
         ending = ending.with_status(StatusCode::SERVICE_UNAVAILABLE);
     }
-    if let Hold::Claim(claim) = claimed.hold {
-        claim.release().await;
-    }
+    claimed.hold.release().await;
     if let Some(leader) = claimed.leader {
         leader.land_with(|| Landing::Answer(ending.clone()));
     }
@@ -44,8 +42,10 @@ pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> R
 fn is_known(worker: &Worker, limiter: &RateLimit, claimed: &Claimed, trail: &Trail) -> bool {
     let authentic = &claimed.chosen.authentic;
     match &claimed.hold {
-        // Spent where the ledger said `done`.
-        Hold::Unguarded { mark, .. } => mark.is_some(),
+        // Spent where the ledger said `done`; a doorbell is not known to be a repeat.
+        Hold::Unguarded { .. } => claimed.marks.duplicate,
+        // Spent where its record was claimed.
+        Hold::Repeat(..) => true,
         Hold::Claim(claim) if claim.attempt() > 1 => {
             let (key, source) = (&authentic.identity.key, &authentic.source.name);
             let spent = worker

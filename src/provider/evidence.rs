@@ -1,6 +1,7 @@
 //! What a verification ends in: evidence, a handshake's answer, or a refusal with its exact cause.
 
-use crate::event::{EventName, Identity, MacDigest, Timestamp};
+use super::preset::IdentityKind;
+use crate::event::{EventName, Identity, MacDigest, Timestamp, Unsigned, Values, Variant};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{fmt, sync::Arc};
@@ -49,13 +50,27 @@ pub struct Evidence {
     pub id: Option<ProviderId>,
     /// The signed time.
     pub signed_at: Option<Timestamp>,
-    /// What enters the ledger's key; `None` where the source has no replay ledger (a bare token without an id).
+    /// Which requests are attempts of the same event.
+    pub kind: IdentityKind,
+    /// The part of the ledger's key that the request itself proves; `None` for [`IdentityKind::None`].
     pub identity: Option<Identity>,
+    /// The id, event and tenant that the signature does not cover.
+    pub unsigned: Unsigned,
     /// Digest of the decoded signature that matched.
     pub mac: Option<MacDigest>,
-    /// The body itself proves that its content may honestly repeat (GitHub `ping`).
+    /// The signed body proves an event whose content may honestly repeat (GitHub `workflow_dispatch`).
     pub repeatable: bool,
     pub(super) _seal: Seal,
+}
+
+impl Evidence {
+    /// The values that tell attempts with the same identity apart.
+    pub fn values(&self) -> Values {
+        match (self.kind, self.signed_at) {
+            (IdentityKind::BodyAndTime, Some(at)) => Values::Time(Variant::of_time(at)),
+            _ => Values::Unsigned(self.unsigned),
+        }
+    }
 }
 
 /// Keeps [`Evidence`] from being made elsewhere.

@@ -4,7 +4,7 @@ use super::{
     Options, Preset, Tolerance, Window,
     key_url::KeyUrl,
     plan::Plan,
-    preset::{Covers, NewId},
+    preset::{Covers, IdentityKind, NewEvent, NewId},
 };
 use http::{HeaderName, Method};
 use serde::Serialize;
@@ -45,8 +45,14 @@ pub struct Facts {
     pub automatic_retries: bool,
     /// How long it waits for an answer.
     pub deadline: Option<Duration>,
-    /// Meaning of known content under a new unsigned id.
+    /// The answer to delivered content that bears a new unsigned id.
     pub new_id: NewId,
+    /// The answer to delivered content that bears a new unsigned event name.
+    pub new_event: NewEvent,
+    /// The event names that the preset lists exactly.
+    pub known_events: Vec<String>,
+    /// Which requests are attempts of the same event, where a request bears all that the scheme reads.
+    pub kind: IdentityKind,
     /// Does a source of this provider have a replay ledger when the configuration is silent?
     pub ledger: bool,
     /// Is the credential itself the proof (token, basic, JWT): it is kept from destinations other than the plain upstream.
@@ -157,7 +163,11 @@ impl Facts {
             automatic_retries: preset.retries.automatic.unwrap_or(true),
             deadline: preset.retries.deadline.map(|span| span.0),
             new_id: preset.on_new_id,
-            ledger: named_id || !(preset.answer_is_command || bare && preset.id.is_none()),
+            new_event: preset.on_new_event,
+            known_events: preset.samples.iter().map(|sample| sample.event.clone()).collect(),
+            kind: plan.kind(),
+            ledger: named_id
+                || !(preset.answer_is_command || matches!(plan.kind(), IdentityKind::None | IdentityKind::Doorbell)),
             credential_headers,
             credential_query,
             read_headers: plan.read_headers(),

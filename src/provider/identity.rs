@@ -1,4 +1,4 @@
-//! What a verified request is: its id, its event names, and the identity that its replays share.
+//! Reads a verified request: its id, its event names, and the identity that all attempts of its event share.
 
 use super::{
     evidence::{Cause, Evidence, ProviderId, Refusal, Seal},
@@ -6,9 +6,10 @@ use super::{
     message,
     pick::Picks,
     plan::{Id, Plan, Role},
+    preset::{BodyRule, Covers, IdentityKind},
     verify::{Matched, Proof},
 };
-use crate::event::{EventName, Identity, IdentityHasher};
+use crate::event::{EventName, IdDigest, Identity, IdentityHasher, LabelDigest, Unsigned};
 use std::borrow::Cow;
 
 /// Event names that one batch may have; a batch of more kinds counts as unreadable and is forwarded unfiltered.
@@ -46,14 +47,8 @@ pub fn evidence(
 ) -> Result<Evidence, Refusal> {
     let id = first_id(plan, scene)?;
     let events = events(plan, scene)?;
-    let repeatable = plan.repeatable.iter().any(|rule| {
-        events.iter().any(|event| event.as_str() == rule.event)
-            && rule
-                .slots
-                .iter()
-                .all(|slot| scene.json.is_some_and(|picks| picks.slot(*slot).value().is_some()))
-    });
-    let identity = identity(plan, scene, id.as_ref(), digest)?;
+    let (kind, identity) = identity(plan, proof, scene, id.as_ref(), digest)?;
+    let unsigned = unsigned(plan, scene, id.as_ref())?;
     let id = id
         .filter(|(id, text)| is_printable(text) && !id.field.is_of_a_batch())
         .and_then(|(id, text)| {
@@ -68,9 +63,11 @@ pub fn evidence(
         events,
         id,
         signed_at: proof.signed_at,
+        kind,
         identity,
+        unsigned,
         mac: proof.mac.as_ref().map(Matched::digest),
-        repeatable,
+        repeatable: plan.body == BodyRule::MayRepeat || plan.repeatable.holds(scene.json),
         _seal: Seal,
     })
 }
@@ -132,31 +129,67 @@ fn events(plan: &Plan, scene: &Scene<'_>) -> Result<Vec<EventName>, Refusal> {
     Ok(events)
 }
 
+/// The identity, by the first kind whose condition holds.
 fn identity(
     plan: &Plan,
+    proof: &Proof,
     scene: &Scene<'_>,
     id: Option<&Found1<'_, '_>>,
     digest: impl FnOnce() -> [u8; 32],
-) -> Result<Option<Identity>, Refusal> {
-    let Some((id, text)) = id else {
-        return if plan.algorithm.is_bare() {
-            Ok(None)
-        } else {
-            by_body(plan, scene, digest).map(Some)
+) -> Result<(IdentityKind, Option<Identity>), Refusal> {
+    let proves_sender_only = plan.proves_sender_only();
+    let with_body = match id {
+        Some((id, text)) => match &id.role {
+            Role::Key => Some(false),
+            Role::KeyUnless(separator) => Some(contains(text, separator)),
+            Role::WithBody => Some(true),
+            Role::Record => None,
+        },
+        None => None,
+    };
+    if let (Some((id, text)), Some(with_body)) = (id, with_body) {
+        let mut hasher = IdentityHasher::new("id");
+        hasher.part(&id.field.name, text);
+        if with_body {
+            hasher.part("body", &digest());
+        }
+        let kind = match (proves_sender_only, with_body) {
+            (true, _) => IdentityKind::NamedId,
+            (false, false) => IdentityKind::SignedId,
+            (false, true) => IdentityKind::UniqueBody,
         };
-    };
-    let with_body = match &id.role {
-        Role::Key => false,
-        Role::KeyUnless(separator) => contains(text, separator),
-        Role::WithBody => true,
-        Role::Record => return by_body(plan, scene, digest).map(Some),
-    };
-    let mut hasher = IdentityHasher::new("id");
-    hasher.part(&id.field.name, text);
-    if with_body {
-        hasher.part("body", &digest());
+        return Ok((kind, Some(hasher.finish())));
     }
-    Ok(Some(hasher.finish()))
+    if proves_sender_only {
+        return Ok((IdentityKind::None, None));
+    }
+    let kind = match plan.kind_of_body() {
+        // The operator says that this id tells its events apart: an equal one is a duplicate, another one a repeat.
+        IdentityKind::Doorbell if plan.names_id && id.is_some() => IdentityKind::UniqueBody,
+        kind => kind,
+    };
+    Ok((kind, Some(by_body(plan, proof, scene, digest)?)))
+}
+
+/// The id, event and tenant that the signature does not cover. They are kept in the ledger's record and never enter its key.
+fn unsigned(plan: &Plan, scene: &Scene<'_>, id: Option<&Found1<'_, '_>>) -> Result<Unsigned, Refusal> {
+    let id = id.filter(|(id, _)| !id.signed && !matches!(id.role, Role::Key));
+    let label = |fields: &[Field]| {
+        let outside = |field: &&Field| matches!(field.place, Place::Header(_) | Place::Query(_));
+        for field in fields.iter().filter(outside) {
+            match scene.read(field) {
+                Found::Text(text) => return Ok(Some(LabelDigest::of(&text))),
+                Found::Missing => {}
+                Found::Doubled => return Err(doubled(field)),
+            }
+        }
+        Ok(None)
+    };
+    Ok(Unsigned {
+        id: id.map(|(_, text)| IdDigest::of(text)),
+        event: if plan.event_signed { None } else { label(&plan.event)? },
+        tenant: label(&plan.tenant)?,
+    })
 }
 
 /// The identities that a signed id stands for by itself, without the request it came in.
@@ -178,10 +211,26 @@ fn contains(text: &[u8], separator: &[u8]) -> bool {
     text.windows(separator.len()).any(|window| window == separator)
 }
 
-/// The raw body, every signed field but time and credential, and the event and tenant headers that the preset reads.
-fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> [u8; 32]) -> Result<Identity, Refusal> {
-    let mut hasher = IdentityHasher::new("body");
-    hasher.part("body", &digest());
+/// The raw body (or, where the signature covers fields only, these fields), and every other signed value but time and
+/// credential.
+fn by_body(
+    plan: &Plan,
+    proof: &Proof,
+    scene: &Scene<'_>,
+    digest: impl FnOnce() -> [u8; 32],
+) -> Result<Identity, Refusal> {
+    let mut hasher = match (plan.covers, &proof.signed) {
+        (Covers::Fields, Some(signed)) => {
+            let mut hasher = IdentityHasher::new("signed fields");
+            hasher.part("signed", signed);
+            hasher
+        }
+        _ => {
+            let mut hasher = IdentityHasher::new("body");
+            hasher.part("body", &digest());
+            hasher
+        }
+    };
     if plan.signs_method {
         hasher.part("method", scene.head.method.as_str().as_bytes());
     }
@@ -190,9 +239,7 @@ fn by_body(plan: &Plan, scene: &Scene<'_>, digest: impl FnOnce() -> [u8; 32]) ->
     } else if plan.signs_query {
         hasher.part("query", scene.head.uri.query().unwrap_or_default().as_bytes());
     }
-    let outside = |field: &&Field| matches!(field.place, Place::Header(_) | Place::Query(_));
-    let unsigned = plan.event.iter().chain(&plan.tenant).filter(outside);
-    for field in plan.signed_fields.iter().chain(unsigned) {
+    for field in &plan.signed_fields {
         match scene.read(field) {
             Found::Text(text) => {
                 hasher.part(&field.name, &text);

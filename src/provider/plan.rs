@@ -5,6 +5,7 @@ mod draft;
 mod known;
 mod message;
 mod proof;
+mod shape;
 
 use super::{
     Options, Preset, Problem, Tolerance,
@@ -13,12 +14,13 @@ use super::{
     key_url::KeyUrl,
     message::Message,
     pick::Pointers,
-    preset::{Algorithm, Covers, Digested, Encoded, KeyRule, Unit, Unless},
+    preset::{Algorithm, BodyRule, Covers, Digested, Encoded, IdentityKind, KeyRule, Unit, Unless},
     signature::Signature,
     template::{Piece, Template},
     url::PublicUrl,
 };
 use http::{HeaderName, Method};
+pub use shape::Repeatable;
 use std::collections::BTreeSet;
 
 /// A compiled preset.
@@ -48,12 +50,17 @@ pub struct Plan {
     /// Pointers into a JWT's claims.
     pub claims: Pointers,
     pub id: Vec<Id>,
+    /// The source itself names the id.
+    pub names_id: bool,
     pub event: Vec<Field>,
     /// The signature covers every place of the event.
     pub event_signed: bool,
     pub action: Option<Field>,
     pub tenant: Vec<Field>,
-    pub repeatable: Vec<Repeat>,
+    /// The bodies that may honestly repeat although `body` is `unique`.
+    pub repeatable: Repeatable,
+    /// Can two different events have equal bodies?
+    pub body: BodyRule,
     pub challenges: Vec<Challenge>,
     /// What a handshake asks to visit is visited; `None`: none asks.
     pub confirms: Option<bool>,
@@ -117,12 +124,6 @@ pub enum Role {
     Record,
 }
 
-/// An event whose body may repeat.
-pub struct Repeat {
-    pub event: String,
-    pub slots: Vec<usize>,
-}
-
 impl Plan {
     /// Compiles; what could not be understood is left out and reported.
     pub fn compile(preset: &Preset, options: &Options) -> (Self, Vec<Problem>) {
@@ -134,6 +135,37 @@ impl Plan {
     /// What a signature of RFC 9421 must be, if it is one.
     pub fn message(&self) -> Option<&Message> {
         self.signature.as_ref()?.message.as_deref()
+    }
+
+    /// The credential proves the sender only: what the request says is not proven.
+    pub fn proves_sender_only(&self) -> bool {
+        self.algorithm.is_bare() || self.covers == Covers::Nothing
+    }
+
+    /// Does a signed id key the ledger, where the request bears it?
+    pub fn has_key_id(&self) -> bool {
+        self.id
+            .iter()
+            .any(|id| matches!(id.role, Role::Key | Role::KeyUnless(_)))
+    }
+
+    /// The kind of identity of a request that bears no id that could be the key.
+    pub fn kind_of_body(&self) -> IdentityKind {
+        match (self.body, &self.time) {
+            (BodyRule::Unique, _) => IdentityKind::UniqueBody,
+            (BodyRule::MayRepeat, Some(_)) => IdentityKind::BodyAndTime,
+            (BodyRule::MayRepeat, None) => IdentityKind::Doorbell,
+        }
+    }
+
+    /// The kind of identity of a request that bears everything that the scheme reads.
+    pub fn kind(&self) -> IdentityKind {
+        match (self.proves_sender_only(), self.has_key_id()) {
+            (true, true) => IdentityKind::NamedId,
+            (true, false) => IdentityKind::None,
+            (false, true) => IdentityKind::SignedId,
+            (false, false) => self.kind_of_body(),
+        }
     }
 
     /// Is the body read as JSON or as a form while verifying, or as a form afterwards?

@@ -2,6 +2,7 @@
 
 mod covered;
 mod digest;
+mod fields;
 mod know;
 mod open;
 mod prove;

@@ -71,6 +71,11 @@ impl Claim {
         &self.witness.ask.key
     }
 
+    /// The source that the delivery belongs to.
+    pub fn source(&self) -> &super::SourceTag {
+        &self.witness.ask.source
+    }
+
     /// Claims granted for this delivery so far, this one included: `Hookward-Attempt`.
     pub fn attempt(&self) -> u32 {
         self.witness.grant.attempt
@@ -79,6 +84,11 @@ impl Claim {
     /// Destinations that had it in an earlier attempt: they are not asked again.
     pub fn delivered(&self) -> &[DestinationName] {
         &self.witness.grant.delivered
+    }
+
+    /// It was delivered before, and an operator lets it through once more: `Hookward-Redelivery: true`.
+    pub fn is_redelivery(&self) -> bool {
+        self.witness.grant.redelivery
     }
 
     /// It was let through in an outage of Redis: `Hookward-Ledger: local`.
@@ -222,7 +232,8 @@ impl Witness {
     /// What Redis has on this delivery once it has called it delivered for this attempt.
     fn delivered(&self) -> Delivered {
         Delivered {
-            id: self.ask.id,
+            values: self.ask.values,
+            marks: super::Marks::default(),
             mac: self.ask.mac,
             attempts: self.grant.attempt,
             left: self.ask.keep,
@@ -252,7 +263,7 @@ impl Witness {
             last,
             succeeded: Succeeded::AfterClaim(self.worker.now().since(self.asked)),
             event: self.ask.event.clone(),
-            id: self.ask.id,
+            values: self.ask.values,
             mac: self.ask.mac,
         }
     }

@@ -5,7 +5,7 @@ local v = call('GET', k)
 if not v then return {'N'} end
 local t = call('TIME')
 local ms = t[1] * 1000 + math.floor(t[2] / 1000)
-local delivered, tail = string.match(v, '^(D %d+ %d+ %d+ )%d+( .*)$')
+local delivered, tail = string.match(v, '^(D %d+ %d+ %d+ )%d+(.*)$')
 if delivered then
   call('SET', k, delivered .. string.format('%.0f', ms + ARGV[1]) .. tail, 'KEEPTTL')
   return {'D'}

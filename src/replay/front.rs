@@ -2,13 +2,13 @@
 
 use super::{
     Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays,
-    Seen, Settlement, SourceTag, Succeeded, Unavailable, Verdict,
+    Seen, Settlement, SourceTag, Standing, Succeeded, Unavailable, Verdict,
     claim::Home,
     memory::Glance,
     outage::write_back,
     redis::{Answer, Orphan, Owed},
 };
-use crate::event::{DeliveryKey, DestinationName, Monotonic};
+use crate::event::{DeliveryKey, DestinationName, Monotonic, Variant};
 use std::{sync::Arc, time::Duration};
 
 /// How long a word of Redis that a delivery is done is believed without asking again. `forget` answers after this time,
@@ -76,6 +76,17 @@ impl Replay {
             Verdict::Busy { left } => Decision::Busy { left },
             Verdict::Done(seen) => Decision::Done(seen),
         })
+    }
+
+    /// Notes a delivered repeat at the record of its first delivery; see [`Ledger::note_repeat`]. A failure costs a round
+    /// trip later: the repeat's own record knows that it was delivered.
+    pub async fn note_repeat(&self, source: &SourceTag, key: &DeliveryKey, variant: Variant, max: usize) {
+        self.0.local().note_repeat_now(key, variant, max);
+        if let Some(redis) = &self.0.redis
+            && redis.store().breaker().is_closed()
+        {
+            let _known_by_its_own_record = redis.note_repeat(source, key, variant, max).await;
+        }
     }
 
     /// Makes a delivered record deliverable once more within `window` (the command line says 10 minutes). When it answers,
@@ -155,8 +166,10 @@ impl Worker {
                 }
                 // While Redis is out its word is left to the source's policy.
                 Glance::Copy { delivered, believed } => {
-                    if believed && redis.store().breaker().is_closed() {
-                        return Some(Ok(Verdict::Done(delivered.seen_by(ask))));
+                    let seen = delivered.seen_by(ask);
+                    // Values that the copy does not know may have come before the delivery: the record knows them.
+                    if believed && seen.standing != Standing::New && redis.store().breaker().is_closed() {
+                        return Some(Ok(Verdict::Done(seen)));
                     }
                     remembered = Some(delivered);
                 }
@@ -212,7 +225,7 @@ async fn restore(redis: &RedisLedger, ask: &Ask, fence: u64, delivered: &Deliver
         last: true,
         succeeded: Succeeded::Ago(ask.keep.saturating_sub(delivered.left)),
         event: ask.event.clone(),
-        id: delivered.id,
+        values: delivered.values,
         mac: delivered.mac,
     };
     if redis.settle(&settlement).await.is_err() {
@@ -225,6 +238,7 @@ fn unguarded() -> Verdict {
         fence: 0,
         attempt: 1,
         delivered: Vec::new(),
+        redelivery: false,
     })
 }
 

@@ -26,7 +26,7 @@ use super::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
-use crate::event::{Clock, DeliveryKey, EventName, Nonce};
+use crate::event::{Clock, DeliveryKey, EventName, Nonce, Variant};
 use std::{num::NonZeroUsize, time::Duration};
 
 /// At most this many shards, each behind a lock of its own.
@@ -48,7 +48,7 @@ pub struct MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// A ledger of at most `entries` records; about 132 bytes each once they exist.
+    /// A ledger of at most `entries` records; about 176 bytes each once they exist.
     pub fn new(clock: Arc<dyn Clock>, entries: NonZeroUsize) -> Self {
         let shards = 1 << (entries.get() / SHARD_RECORDS).clamp(1, SHARDS).ilog2();
         let copies = Arc::default();
@@ -138,6 +138,20 @@ impl MemoryLedger {
         .unwrap_or(Forgotten::Unknown)
     }
 
+    /// [`Ledger::note_repeat`], at once.
+    pub fn note_repeat_now(&self, key: &DeliveryKey, variant: Variant, max: usize) {
+        let forgotten = self.existing(key, |shard, id, _| {
+            shard.change(id, |record| record.note_repeat(variant, max))
+        });
+        for variant in forgotten.into_iter().flatten() {
+            self.existing(&key.of_repeat(&variant), |shard, id, _| {
+                if matches!(shard.record(id).lane(), Lane::Delivered | Lane::Copied) {
+                    self.remove(shard, id);
+                }
+            });
+        }
+    }
+
     /// [`Ledger::forget_since`], at once.
     pub fn forget_since_now(&self, source: &SourceTag, lately: &Lately) -> Recalled {
         let now = self.now();
@@ -173,6 +187,7 @@ impl MemoryLedger {
             fence: record.fence,
             attempt: record.attempts,
             delivered: self.names.list(&record.noted),
+            redelivery: record.redelivery,
         }
     }
 
@@ -304,6 +319,17 @@ impl Ledger for MemoryLedger {
 
     async fn forget(&self, _: &SourceTag, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
         Ok(self.forget_now(key, window))
+    }
+
+    async fn note_repeat(
+        &self,
+        _: &SourceTag,
+        key: &DeliveryKey,
+        variant: Variant,
+        max: usize,
+    ) -> Result<(), Unavailable> {
+        self.note_repeat_now(key, variant, max);
+        Ok(())
     }
 
     async fn forget_since(&self, source: &SourceTag, lately: &Lately) -> Result<Recalled, Unavailable> {

@@ -15,9 +15,10 @@ use record::write_delivered;
 
 use super::{
     Ask, Forgotten, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag, Unavailable, Verdict,
+    marks::MAX_PENDING,
 };
 use crate::{
-    event::{Clock, DeliveryKey, Nonce},
+    event::{Clock, DeliveryKey, Nonce, Variant},
     store::{Arg, Failure, Repeat, Script, Store, Value},
 };
 use std::{
@@ -32,6 +33,8 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rene
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
 static LATELY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lately.lua")));
+static NOTE_REPEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("note_repeat.lua")));
+static DISCARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("discard.lua")));
 static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
 
 /// A record that is no delivery's.
@@ -76,12 +79,18 @@ impl RedisLedger {
 
     /// [`Ledger::claim`] with Redis's clock; a claim that Redis may have executed all the same comes back as an orphan.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, (Unavailable, Option<Orphan>)> {
-        let owner = ask.owner.to_text();
-        let args = [
+        let (owner, mut variants) = (ask.owner.to_text(), String::new());
+        let mut args = Vec::with_capacity(5);
+        args.extend([
             Arg::Bytes(owner.as_bytes()),
             Arg::Number(millis(ask.lease)),
             Arg::Number(millis(ask.open.max(ask.lease))),
-        ];
+        ]);
+        if let Some(variant) = ask.values.variant() {
+            variant.write_text(&mut variants);
+            args.push(Arg::Bytes(variants.as_bytes()));
+            args.push(Arg::Number(ask.pending().map_or(0, |_| MAX_PENDING as u64)));
+        }
         let reply = self
             .store
             .run(
@@ -197,6 +206,32 @@ impl Ledger for RedisLedger {
 
     async fn forget(&self, source: &SourceTag, key: &DeliveryKey, window: Duration) -> Result<Forgotten, Unavailable> {
         self.let_through(record::name(source, key).as_bytes(), window).await
+    }
+
+    async fn note_repeat(
+        &self,
+        source: &SourceTag,
+        key: &DeliveryKey,
+        variant: Variant,
+        max: usize,
+    ) -> Result<(), Unavailable> {
+        let mut noted = String::new();
+        variant.write_text(&mut noted);
+        let args = [Arg::Bytes(noted.as_bytes()), Arg::Number(max as u64)];
+        let record = record::name(source, key);
+        let reply = self
+            .store
+            .run(&NOTE_REPEAT, record.as_bytes(), &args, Repeat::Once)
+            .await?;
+        let Value::BulkString(forgotten) = &reply else {
+            return Err(strange("note_repeat"));
+        };
+        for text in forgotten.chunks(Variant::TEXT_LENGTH) {
+            let variant = Variant::parse(text).ok_or_else(|| strange("note_repeat"))?;
+            let own = record::name(source, &key.of_repeat(&variant));
+            self.store.run(&DISCARD, own.as_bytes(), &[], Repeat::Once).await?;
+        }
+        Ok(())
     }
 
     async fn forget_since(&self, source: &SourceTag, lately: &Lately) -> Result<Recalled, Unavailable> {

@@ -5,10 +5,28 @@
 -- the same)
 local k, call = KEYS[1], redis.call
 local v = call('GET', k)
-if v and string.byte(v) == 68 then return 'A' end
+if v and string.byte(v) == 68 then
+  -- Delivered under other values, and now under these too (a lease ran out): these are not pending any more.
+  local own = not ARGV[4] and string.match(ARGV[3], '^D %d+ %d+ %d+ 0%?([%w_-]+) ')
+  local from, to = string.find(v, own and '?' .. own or '\n', 1, true)
+  if own and from and from < string.find(v, ' ', string.len(string.match(v, '^D %d+ %d+ %d+ ')) + 1, true) then
+    call('SET', k, string.sub(v, 1, from - 1) .. '+' .. string.sub(v, from + 1), 'KEEPTTL')
+  end
+  return 'A'
+end
 local mine = not v or string.find(v, ARGV[1] .. ' ', 3, true) == 3
+-- The delivered record remembers the variants that the one before it did, but for its own, which stands behind the 0.
+local marks = v and string.match(v, '^%a %d+ %d+ %d+ [^+?* ]*([+?*]%S*)') or ''
+local function delivered(record)
+  local own = string.match(record, '^D %d+ %d+ %d+ 0(%?[%w_-]+) ')
+  if marks == '' and not own then return record end
+  local kept = string.gsub(marks, '%*', '')
+  local from, to = string.find(kept, own or '*', 1, true)
+  if from then kept = string.sub(kept, 1, from - 1) .. string.sub(kept, to + 1) end
+  return (string.gsub(record, '^(D %d+ %d+ %d+ 0)[%w_?-]*', '%1' .. kept, 1))
+end
 if mine and not ARGV[4] then
-  call('SET', k, ARGV[3], 'PX', ARGV[2])
+  call('SET', k, delivered(ARGV[3]), 'PX', ARGV[2])
   return 'D'
 end
 
@@ -25,7 +43,7 @@ if all then
   local n, rest = string.match(ARGV[3], '^D %d+ (%d+)(.*)$')
   -- Fewer claims only if it was lost in between.
   local record = 'D ' .. (fence or ARGV[1]) .. ' ' .. string.format('%.0f', math.max(n, claims or 0)) .. rest
-  call('SET', k, record, 'PX', ARGV[2])
+  call('SET', k, delivered(record), 'PX', ARGV[2])
   return 'D'
 end
 
@@ -41,7 +59,7 @@ end
 local life = math.max(call('PTTL', k), 1)
 if succeeded then life = math.max(life, ARGV[2]) end
 if mine and ARGV[6] == '1' then
-  s, till, by = 'F', '0', '-'
+  s, till, by = 'F', '0', '-' .. marks
   life = math.max(life, ARGV[5])
 end
 call('SET', k, s .. ' ' .. fence .. ' ' .. claims .. ' ' .. till .. ' ' .. by .. known, 'PX', string.format('%.0f', life))

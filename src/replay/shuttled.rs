@@ -11,7 +11,7 @@ use super::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
-use crate::event::{Clock, DeliveryKey, DestinationName, MacDigest, Nonce, SourceName, TestClock, Timestamp};
+use crate::event::{Clock, DeliveryKey, DestinationName, MacDigest, Nonce, SourceName, TestClock, Timestamp, Values};
 use shuttle::{future::block_on, thread};
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -43,7 +43,7 @@ fn ask(source: &str, delivery: usize, owner: u8) -> Ask {
         keep: 60 * MINUTE,
         source: SourceTag::of(&SourceName::parse(source).expect("a name")),
         event: None,
-        id: None,
+        values: Values::default(),
         mac: Some(MacDigest::of(b"mac")),
     }
 }
@@ -65,7 +65,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         last: true,
         succeeded: Succeeded::Ago(Duration::ZERO),
         event: None,
-        id: ask.id,
+        values: ask.values,
         mac: ask.mac,
     }
 }

@@ -1,25 +1,27 @@
-//! Which delivery a request belongs to, and what its destinations know it by.
+//! The delivery that a request belongs to, and the name by which its destinations know it.
 
 use crate::{
-    event::{DeliveryKey, Frames, IdDigest, Identity, IdentityHasher, SourceName},
-    provider::Evidence,
+    event::{DeliveryKey, Frames, Identity, IdentityHasher, SourceName, Values},
+    provider::{Evidence, IdentityKind},
     upstream::headers,
 };
 use std::sync::Arc;
 
-/// Which delivery a request belongs to.
+/// The delivery that a request belongs to.
 pub struct DeliveryIdentity {
-    /// The ledger's key; of one request only where nothing identifies it.
+    /// The ledger's key. Where `tracked` is false, the key of this request alone.
     pub key: DeliveryKey,
-    /// Is `key` stable over attempts? Otherwise there is nothing to ask the ledger.
-    pub stable: bool,
+    /// The ledger keeps a record of it: all attempts of the event have this key.
+    pub tracked: bool,
+    /// A doorbell: the key that all requests with this content share, by which their number is limited.
+    pub doorbell: Option<DeliveryKey>,
     /// `Hookward-Delivery`.
     pub delivery: Arc<str>,
-    /// The provider's unsigned id.
-    pub unsigned_id: Option<IdDigest>,
+    /// The values that tell this attempt from others with the same key.
+    pub values: Values,
 }
 
-/// Where a delivery has to be told from others.
+/// The place within which deliveries are told apart.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// `redis.namespace`.
@@ -36,22 +38,36 @@ impl DeliveryIdentity {
     /// `alone` makes an identity for a request that proves none: two equal bodies may both be honest, so each request is
     /// then a delivery of its own.
     pub fn of(scope: Scope<'_>, evidence: &Evidence, body: &Frames, alone: impl FnOnce() -> Identity) -> Self {
-        // A source that proves no content has a ledger only where the configuration asks for one; then the body is its word.
-        let identity = evidence.identity.or_else(|| scope.ledger.then(|| of_body(body)));
-        let stable = identity.is_some();
-        let identity = identity.unwrap_or_else(alone);
-        let key = DeliveryKey::new(scope.namespace, scope.source, scope.key_path, &identity);
-        let (signed_id, unsigned_id) = match &evidence.id {
-            Some(id) if id.signed => (Some(&*id.text), None),
-            Some(id) => (None, Some(IdDigest::of(id.text.as_bytes()))),
-            None => (None, None),
-        };
+        let key = |identity: &Identity| DeliveryKey::new(scope.namespace, scope.source, scope.key_path, identity);
+        // A source that proves no content has a ledger only where the configuration asks for one: then by its body.
+        let shared = evidence.identity.or_else(|| scope.ledger.then(|| of_body(body)));
+        if let (IdentityKind::Doorbell, Some(content)) = (evidence.kind, &shared) {
+            let own = key(&alone());
+            return Self {
+                key: own,
+                tracked: false,
+                doorbell: Some(key(content)),
+                delivery: headers::delivery(None, &own),
+                values: Values::default(),
+            };
+        }
+        let tracked = shared.is_some();
+        let key = key(&shared.unwrap_or_else(alone));
+        let signed_id = evidence.id.as_ref().filter(|id| id.signed).map(|id| &*id.text);
+        // Elsewhere the id does not tell one event from another.
+        let named = evidence.kind == IdentityKind::SignedId;
         Self {
             key,
-            stable,
-            delivery: headers::delivery(signed_id, &key),
-            unsigned_id,
+            tracked,
+            doorbell: None,
+            delivery: headers::delivery(signed_id.filter(|_| named), &key),
+            values: evidence.values(),
         }
+    }
+
+    /// Makes it the identity of a repeat, which has a record and a name of its own.
+    pub fn become_repeat(&mut self, key: DeliveryKey) {
+        (self.key, self.delivery, self.values) = (key, headers::delivery(None, &key), Values::default());
     }
 }
 

@@ -13,6 +13,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
 const VERIFIED: HeaderName = HeaderName::from_static("hookward-verified");
 const LEDGER: HeaderName = HeaderName::from_static("hookward-ledger");
 const REPEAT: HeaderName = HeaderName::from_static("hookward-repeat");
+const REDELIVERY: HeaderName = HeaderName::from_static("hookward-redelivery");
 const DUPLICATE: HeaderName = HeaderName::from_static("hookward-duplicate");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -42,8 +43,11 @@ pub struct Passage<'a> {
     pub verified: &'static str,
     /// `Hookward-Ledger: local`: let through in an outage of Redis.
     pub local_ledger: bool,
-    /// `Hookward-Repeat: true`: known content under a new id, which may honestly repeat.
-    pub repeat: bool,
+    /// `Hookward-Repeat`: `true` for known content that may honestly repeat, `unknown` where nothing tells an honest repeat
+    /// from a replay.
+    pub repeat: Option<&'static str>,
+    /// `Hookward-Redelivery: true`: delivered before, and let through once more by `hookward forget`.
+    pub redelivery: bool,
     /// `Hookward-Duplicate: true`: delivered before, and `duplicates: forward`.
     pub duplicate: bool,
     /// `X-Forwarded-For`: the believed hops and the peer, joined by `, `.
@@ -68,7 +72,7 @@ pub struct Passage<'a> {
 
 /// How many lines are stated, less `Host` and `Content-Length`, which nearly every request has already. A map that is
 /// made for a few more is twice as large.
-const STATED: usize = 11;
+const STATED: usize = 12;
 
 /// Makes the request for one destination: its target, its headers, and the body as it was verified. `received` are the
 /// headers of `head`, whose own are not looked at: the last destination gets them as they are, and nothing is copied.
@@ -243,7 +247,8 @@ fn state(headers: &mut HeaderMap, passage: Passage<'_>) {
     headers.insert(VERIFIED, HeaderValue::from_static(passage.verified));
     for (flag, name, value) in [
         (passage.local_ledger, LEDGER, "local"),
-        (passage.repeat, REPEAT, "true"),
+        (passage.repeat.is_some(), REPEAT, passage.repeat.unwrap_or_default()),
+        (passage.redelivery, REDELIVERY, "true"),
         (passage.duplicate, DUPLICATE, "true"),
     ] {
         if flag {

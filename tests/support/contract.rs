@@ -1,10 +1,13 @@
 //! What every ledger must do, whatever keeps its records: one suite, run against each.
 
 use hookward::{
-    event::{DeliveryKey, DestinationName, EventName, Glob, IdDigest, MacDigest, Nonce, SourceName},
+    event::{
+        DeliveryKey, DestinationName, EventName, Glob, IdDigest, MacDigest, Nonce, SourceName, Timestamp, Values,
+        Variant,
+    },
     replay::{
-        Ask, Forgotten, Grant, Lately, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Succeeded,
-        Verdict,
+        Ask, Forgotten, Grant, Lately, Ledger, Renewal, Renewed, Seen, Settled, Settlement, SourceTag, Standing,
+        Succeeded, Verdict,
     },
 };
 use std::{
@@ -77,6 +80,11 @@ pub async fn run(stage: &impl Stage) -> usize {
         only_the_last_word_frees,
         a_wide_fan_out_is_remembered_whole,
         of_many_reports_at_once_all_count,
+        values_that_came_before_the_delivery_are_pending,
+        a_pending_attempt_outlives_the_failure_and_the_release_of_another,
+        a_record_remembers_the_last_repeats_and_removes_the_records_of_the_others,
+        a_forgotten_delivery_is_marked_until_it_is_delivered,
+        a_repeat_is_not_let_through_in_place_of_its_first_delivery,
     );
     cases
 }
@@ -95,7 +103,7 @@ impl Attempt {
             keep: LONG,
             source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
             event: None,
-            id: Some(IdDigest::of(b"id 1")),
+            values: Values::of_id(IdDigest::of(b"id 1")),
             mac: Some(MacDigest::of(b"mac 1")),
         })
     }
@@ -157,7 +165,7 @@ impl Attempt {
             last,
             succeeded: Succeeded::AfterClaim(Duration::ZERO),
             event: ask.event.clone(),
-            id: ask.id,
+            values: ask.values,
             mac: ask.mac,
         }
     }
@@ -238,26 +246,29 @@ async fn a_failed_attempt_frees_the_delivery_for_the_next(stage: &impl Stage) {
 
 async fn a_delivered_one_is_told_from_a_replay_by_its_signature_and_id(stage: &impl Stage) {
     let (id, mac) = (
-        |text: &str| Some(IdDigest::of(text.as_bytes())),
+        |text: &str| Values::of_id(IdDigest::of(text.as_bytes())),
         |text: &str| Some(MacDigest::of(text.as_bytes())),
     );
-    for (had, asked, same_id, same_mac) in [
+    let none = Values::default();
+    for (had, asked, same, same_mac) in [
         ((id("1"), mac("1")), (id("1"), mac("1")), true, true),
         ((id("1"), mac("1")), (id("2"), mac("1")), false, true),
         ((id("1"), mac("1")), (id("1"), mac("2")), true, false),
-        ((id("1"), mac("1")), (None, None), false, false),
-        ((None, None), (id("1"), mac("1")), false, false),
-        ((None, None), (None, None), true, false),
+        ((id("1"), mac("1")), (none, None), false, false),
+        ((none, None), (id("1"), mac("1")), false, false),
+        ((none, None), (none, None), true, false),
     ] {
-        let first = Attempt::new().with(|ask| (ask.id, ask.mac) = had);
+        let first = Attempt::new().with(|ask| (ask.values, ask.mac) = had);
         first.delivered(stage).await;
         let seen = Seen {
             same_mac,
-            same_id,
+            standing: if same { Standing::Same } else { Standing::New },
+            values: had.0,
+            repeats: 0,
             attempts: 1,
         };
         for _ in 0..2 {
-            let verdict = first.again().with(|ask| (ask.id, ask.mac) = asked).ask(stage).await;
+            let verdict = first.again().with(|ask| (ask.values, ask.mac) = asked).ask(stage).await;
             assert_eq!(verdict, Verdict::Done(seen));
         }
         // Its own attempt, asking again, is no exception.
@@ -275,7 +286,9 @@ async fn a_delivered_one_is_told_from_a_replay_by_its_signature_and_id(stage: &i
         verdict,
         Verdict::Done(Seen {
             same_mac: false,
-            same_id: true,
+            standing: Standing::Same,
+            values: Values::of_id(IdDigest::of(b"id 1")),
+            repeats: 0,
             attempts: 2
         })
     );
@@ -284,7 +297,9 @@ async fn a_delivered_one_is_told_from_a_replay_by_its_signature_and_id(stage: &i
 async fn nothing_is_judged_before_it_is_delivered(stage: &impl Stage) {
     let first = Attempt::new();
     let grant = first.claim(stage).await;
-    let other = first.again().with(|ask| ask.id = Some(IdDigest::of(b"id 2")));
+    let other = first
+        .again()
+        .with(|ask| ask.values = Values::of_id(IdDigest::of(b"id 2")));
     let verdict = other.ask(stage).await;
     assert!(matches!(verdict, Verdict::Busy { .. }), "{verdict:?}");
     first.settle(stage, &grant, &["a"], &[]).await;
@@ -366,6 +381,7 @@ async fn fences_grow_even_if_the_clock_steps_back(stage: &impl Stage) {
         fence: 4_000_000_000_000_000,
         attempt: 1,
         delivered: Vec::new(),
+        redelivery: false,
     };
     let first = Attempt::new();
     assert_eq!(first.settle(stage, &grant, &["a", "b"], &["a"]).await, Settled::Open);
@@ -441,6 +457,7 @@ async fn a_lost_record_is_made_anew_by_its_settlement(stage: &impl Stage) {
         fence: 7,
         attempt: 3,
         delivered: Vec::new(),
+        redelivery: false,
     };
     let done = Attempt::new();
     assert_eq!(done.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
@@ -449,7 +466,9 @@ async fn a_lost_record_is_made_anew_by_its_settlement(stage: &impl Stage) {
         verdict,
         Verdict::Done(Seen {
             same_mac: true,
-            same_id: true,
+            standing: Standing::Same,
+            values: Values::of_id(IdDigest::of(b"id 1")),
+            repeats: 0,
             attempts: 3
         })
     );
@@ -560,7 +579,9 @@ async fn a_forgotten_delivery_is_let_through_once(stage: &impl Stage) {
         verdict,
         Verdict::Done(Seen {
             same_mac: true,
-            same_id: true,
+            standing: Standing::Same,
+            values: Values::of_id(IdDigest::of(b"id 1")),
+            repeats: 0,
             attempts: 2
         })
     );
@@ -748,14 +769,19 @@ async fn the_delivered_one_is_the_first_that_was(stage: &impl Stage) {
     let first = Attempt::new().with(|ask| ask.lease = SHORT);
     let old = first.claim(stage).await;
     stage.pass(OVER).await;
-    let other = |ask: &mut Ask| (ask.id, ask.mac) = (Some(IdDigest::of(b"id 2")), Some(MacDigest::of(b"mac 2")));
+    let other =
+        |ask: &mut Ask| (ask.values, ask.mac) = (Values::of_id(IdDigest::of(b"id 2")), Some(MacDigest::of(b"mac 2")));
     let second = first.again().with(other);
     let new = second.claim(stage).await;
     assert_eq!(first.settle(stage, &old, &["a"], &["a"]).await, Settled::Done);
     assert_eq!(second.settle(stage, &new, &["a"], &["a"]).await, Settled::Done);
-    for (ask, same) in [(first.again(), true), (second.again(), false)] {
+    // The second was delivered too, so it is not one that nobody has had.
+    for (ask, same, standing) in [
+        (first.again(), true, Standing::Same),
+        (second.again(), false, Standing::Repeated),
+    ] {
         match ask.ask(stage).await {
-            Verdict::Done(seen) => assert_eq!((seen.same_mac, seen.same_id), (same, same)),
+            Verdict::Done(seen) => assert_eq!((seen.same_mac, seen.standing), (same, standing)),
             verdict => panic!("{verdict:?}"),
         }
     }
@@ -875,4 +901,122 @@ fn nonce() -> Nonce {
     bytes[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
     bytes[8..].copy_from_slice(&count.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
     Nonce::from_bytes(bytes)
+}
+
+fn under(attempt: &Attempt, id: &[u8]) -> Attempt {
+    attempt.again().with(|ask| ask.values = Values::of_id(IdDigest::of(id)))
+}
+
+async fn standing(stage: &impl Stage, attempt: &Attempt) -> (Standing, usize) {
+    match attempt.ask(stage).await {
+        Verdict::Done(seen) => (seen.standing, seen.repeats),
+        verdict => panic!("{verdict:?}"),
+    }
+}
+
+async fn values_that_came_before_the_delivery_are_pending(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    // Three beside the holder's own; a fifth set is not remembered.
+    for id in [b"2", b"3", b"4", b"5"] {
+        for _ in 0..2 {
+            assert!(matches!(under(&first, id).ask(stage).await, Verdict::Busy { .. }));
+        }
+    }
+    assert_eq!(first.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    assert_eq!(standing(stage, &first.again()).await, (Standing::Same, 0));
+    for id in [b"2", b"3", b"4"] {
+        assert_eq!(standing(stage, &under(&first, id)).await, (Standing::Pending, 0));
+    }
+    assert_eq!(standing(stage, &under(&first, b"5")).await, (Standing::New, 0));
+    assert_eq!(standing(stage, &under(&first, b"6")).await, (Standing::New, 0));
+}
+
+async fn a_pending_attempt_outlives_the_failure_and_the_release_of_another(stage: &impl Stage) {
+    let first = Attempt::new();
+    let grant = first.claim(stage).await;
+    assert!(matches!(under(&first, b"2").ask(stage).await, Verdict::Busy { .. }));
+    first.settle(stage, &grant, &["a"], &[]).await;
+    let second = first.again();
+    second.claim(stage).await;
+    release(stage, &second).await;
+    let third = under(&first, b"3");
+    third.delivered(stage).await;
+    assert_eq!(standing(stage, &under(&first, b"2")).await, (Standing::Pending, 0));
+    // The first was seen before, and not delivered.
+    assert_eq!(standing(stage, &first.again()).await, (Standing::Pending, 0));
+    assert_eq!(standing(stage, &third.again()).await, (Standing::Same, 0));
+}
+
+async fn a_record_remembers_the_last_repeats_and_removes_the_records_of_the_others(stage: &impl Stage) {
+    let first = Attempt::new();
+    first.delivered(stage).await;
+    let variants: Vec<Variant> = (1..=3).map(|at| Variant::of_time(Timestamp::from_secs(at))).collect();
+    let at = |variant: &Variant| first.again().with(|ask| ask.values = Values::Time(*variant));
+    let own = |variant: &Variant| {
+        let key = first.0.key.of_repeat(variant);
+        first.again().with(|ask| ask.key = key)
+    };
+    for (index, variant) in variants.iter().enumerate() {
+        assert_eq!(standing(stage, &at(variant)).await, (Standing::New, index.min(2)));
+        own(variant).delivered(stage).await;
+        note_repeat(stage, &first, *variant, 2).await;
+        note_repeat(stage, &first, *variant, 2).await;
+        assert_eq!(
+            standing(stage, &at(variant)).await,
+            (Standing::Repeated, (index + 1).min(2))
+        );
+    }
+    assert_eq!(standing(stage, &at(&variants[0])).await, (Standing::New, 2));
+    // Its own record went with it, the others' did not.
+    assert!(matches!(own(&variants[0]).ask(stage).await, Verdict::Claimed(_)));
+    assert!(matches!(own(&variants[1]).ask(stage).await, Verdict::Done(_)));
+    // Nothing is noted where there is no record.
+    note_repeat(stage, &Attempt::new(), variants[0], 2).await;
+}
+
+async fn a_forgotten_delivery_is_marked_until_it_is_delivered(stage: &impl Stage) {
+    let first = Attempt::new();
+    assert!(!first.claim(stage).await.redelivery);
+    release(stage, &first).await;
+    first.delivered(stage).await;
+    forget(stage, &first).await;
+    let second = first.again();
+    let grant = second.claim(stage).await;
+    assert!(grant.redelivery);
+    second.settle(stage, &grant, &["a"], &[]).await;
+    // It failed: the next attempt is a redelivery still.
+    let third = second.again();
+    let grant = third.claim(stage).await;
+    assert!(grant.redelivery);
+    assert_eq!(third.settle(stage, &grant, &["a"], &["a"]).await, Settled::Done);
+    assert_eq!(standing(stage, &third.again()).await, (Standing::Same, 0));
+}
+
+async fn a_repeat_is_not_let_through_in_place_of_its_first_delivery(stage: &impl Stage) {
+    let first = Attempt::new();
+    first.delivered(stage).await;
+    let other = under(&first, b"2");
+    note_repeat(stage, &first, other.0.values.variant().expect("a variant"), 4).await;
+    forget(stage, &first).await;
+    assert_eq!(standing(stage, &other.again()).await, (Standing::Repeated, 1));
+    assert!(first.again().claim(stage).await.redelivery);
+}
+
+async fn note_repeat(stage: &impl Stage, attempt: &Attempt, variant: Variant, max: usize) {
+    let Ask { source, key, .. } = &attempt.0;
+    let noted = stage.ledger().note_repeat(source, key, variant, max).await;
+    noted.expect("the ledger answers");
+}
+
+async fn release(stage: &impl Stage, attempt: &Attempt) {
+    let Ask { source, key, owner, .. } = &attempt.0;
+    let released = stage.ledger().release(source, key, owner).await;
+    released.expect("the ledger answers");
+}
+
+async fn forget(stage: &impl Stage, attempt: &Attempt) {
+    let Ask { source, key, .. } = &attempt.0;
+    let forgotten = stage.ledger().forget(source, key, LONG).await;
+    assert_eq!(forgotten, Ok(Forgotten::Deliverable));
 }

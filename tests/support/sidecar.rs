@@ -130,7 +130,7 @@ pub fn ask() -> Ask {
         keep: Duration::from_hours(1),
         source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
         event: None,
-        id: None,
+        values: hookward::event::Values::default(),
         mac: Some(MacDigest::of(b"mac")),
     }
 }

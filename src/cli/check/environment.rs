@@ -12,8 +12,8 @@ use crate::{
 use std::{io, time::Duration};
 
 const GROUP: &str = "environment";
-/// What a record takes in the in-process ledger, bytes: about 8 MiB for the 65536 of the default.
-const LOCAL_RECORD: u64 = 128;
+/// What a record takes in the in-process ledger, bytes: about 11 MiB for the 65536 of the default.
+const LOCAL_RECORD: u64 = 176;
 /// Signed times are accepted or refused by our clock, leases end by Redis's; half a minute apart `stale` is not believed.
 const SKEW_MILLIS: u64 = 30_000;
 /// From here on it is worth saying.

@@ -236,7 +236,7 @@ impl Case<'_> {
         };
         let alone = || IdentityHasher::new("request").finish();
         let identity = DeliveryIdentity::of(scope, evidence, &self.capture.body, alone);
-        let named = identity.stable || evidence.id.as_ref().is_some_and(|id| id.signed);
+        let named = identity.tracked || evidence.id.as_ref().is_some_and(|id| id.signed);
         Verdict {
             verified: true,
             signature_ok: true,
@@ -246,7 +246,7 @@ impl Case<'_> {
             diagnosis: self.besides(evidence),
             event: evidence.events.last().map(ToString::to_string),
             delivery: named.then(|| identity.delivery.to_string()),
-            key: identity.stable.then_some(identity.key),
+            key: identity.tracked.then_some(identity.key),
             judged_at: None,
         }
     }

@@ -1,6 +1,6 @@
 //! One request to one destination, if there is room for it and it is not being left alone; and how it was taken.
 
-use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Mark, origin::Origin};
+use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Marks, origin::Origin};
 use crate::{
     event::{DestinationName, Frames, Timestamp},
     telemetry::{DeliveryResult, Handed, Level, RequestId, TraceParent},
@@ -39,7 +39,7 @@ pub(super) struct Parcel {
     pub traceparent: TraceParent,
     pub attempt: u32,
     pub local_ledger: bool,
-    pub mark: Option<Mark>,
+    pub marks: Marks,
     pub origin: Origin,
     /// The headers as received, moved out of `authentic` for the only destination there is.
     pub headers: Mutex<Option<HeaderMap>>,
@@ -158,8 +158,9 @@ impl Parcel {
             attempt: self.attempt,
             verified: evidence.verified.as_str(),
             local_ledger: self.local_ledger,
-            repeat: self.mark == Some(Mark::Repeat),
-            duplicate: self.mark == Some(Mark::Duplicate),
+            repeat: self.marks.repeat,
+            redelivery: self.marks.redelivery,
+            duplicate: self.marks.duplicate,
             forwarded_for: HeaderValue::try_from(client.forwarded_for()).expect("addresses are printable ASCII"),
             proto: self.origin.proto,
             forwarded_host: self.origin.forwarded_host.clone(),

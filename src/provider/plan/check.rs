@@ -4,7 +4,7 @@ use super::{Plan, draft::Draft};
 use crate::provider::{
     field::Place,
     handshake,
-    preset::{Algorithm, KeyRule},
+    preset::{Algorithm, IdentityKind, KeyRule},
     template::Piece,
 };
 
@@ -16,6 +16,7 @@ impl Draft<'_> {
         self.check_places(plan);
         self.check_settings(plan);
         self.check_challenges(plan);
+        self.check_identity(plan);
         if let Some(stated) = self.preset.covers
             && stated > plan.covers
         {
@@ -23,6 +24,30 @@ impl Draft<'_> {
                 "/verify/covers",
                 "the signature covers less than that",
                 Some("leave `covers` out: it is derived from what is signed"),
+            );
+        }
+    }
+
+    fn check_identity(&mut self, plan: &Plan) {
+        if let Some(stated) = &self.preset.identity {
+            if stated.kind != plan.kind() {
+                let message = format!("the other fields give the kind `{}`", plan.kind().as_str());
+                self.problem("/verify/identity/kind", message, None);
+            }
+            if stated.reason.trim().is_empty() {
+                self.problem("/verify/identity/reason", "a kind of identity needs a reason", None);
+            }
+        }
+        // A preset without `body` says that nobody has shown its bodies to be unique; a scheme of one's own must choose.
+        let open = plan.kind() == IdentityKind::Doorbell && self.preset.body.is_none();
+        if open && self.preset.name == "custom" {
+            self.problem(
+                "/verify/body",
+                "without a signed `id` and a signed `timestamp`, `body` must say whether two events can have equal bodies",
+                Some(
+                    "`body: unique` if every body carries an id or a time of its event: an equal body is then a duplicate. \
+                     `body: may_repeat` if not: every request is then forwarded, and a replay cannot be told from a repeat",
+                ),
             );
         }
     }

@@ -1,6 +1,6 @@
 //! The part of a plan that reads a verified request: ids and what they are to the replay key, events, handshakes.
 
-use super::{Id, Repeat, Role, Time, draft::Draft};
+use super::{Id, Role, Time, draft::Draft};
 use crate::provider::{
     field::{Field, Place},
     handshake::Challenge,
@@ -107,32 +107,6 @@ impl Draft<'_> {
             .as_ref()
             .and_then(|name| self.known_field("/verify/event/action", name));
         (fields, action)
-    }
-
-    pub(super) fn repeatable(&mut self) -> Vec<Repeat> {
-        let rules = self.preset.repeatable_events.iter().enumerate();
-        let mut repeatable = Vec::new();
-        for (index, rule) in rules {
-            let at = format!("/verify/repeatable_events/{index}/fields");
-            let mut slots = Vec::new();
-            for pointer in &rule.fields {
-                let slot = self.known.add(pointer);
-                slots.extend(self.kept(&at, slot));
-            }
-            if slots.is_empty() {
-                self.problem(
-                    &at,
-                    "name body fields that prove this event: its header alone is not signed",
-                    None,
-                );
-            } else {
-                repeatable.push(Repeat {
-                    event: rule.event.clone(),
-                    slots,
-                });
-            }
-        }
-        repeatable
     }
 
     /// Does the source have visited what a handshake asks to visit?

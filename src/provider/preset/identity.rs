@@ -42,6 +42,20 @@ pub enum IdentityKind {
     None,
 }
 
+impl IdentityKind {
+    /// As a preset writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedId => "signed_id",
+            Self::UniqueBody => "unique_body",
+            Self::BodyAndTime => "body_and_time",
+            Self::Doorbell => "doorbell",
+            Self::NamedId => "named_id",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The shape of an event's body. The header that names the event is not signed, so the body alone decides.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,9 +77,9 @@ pub struct EventShape {
 #[serde(rename_all = "lowercase")]
 pub enum NewId {
     /// 409: a replay in disguise (GitHub).
+    #[default]
     Conflict,
     /// 200: one of several subscriptions to one event (Shopify).
-    #[default]
     Duplicate,
 }
 

@@ -1,6 +1,6 @@
 //! The proof itself: which secret made the signature over these bytes, and when.
 
-use super::{States, covered::body_hash, read_time, required, token};
+use super::{States, covered::body_hash, fields::SignedFields, read_time, required, token};
 use crate::{
     event::{Envelope, MacDigest, Timestamp},
     provider::{
@@ -23,6 +23,8 @@ pub struct Proof {
     pub signed_at: Option<Timestamp>,
     /// The claims of a JWT.
     pub claims: Option<Vec<u8>>,
+    /// The digest of the signed fields, where the signature covers fields only and no id keys the ledger.
+    pub signed: Option<[u8; 32]>,
 }
 
 /// The signature that matched. Its digest is for the ledger, so it is not made while proving.
@@ -65,6 +67,7 @@ pub fn prove(
         form_sorted: sorted.as_deref(),
         ..Scene::of_head(envelope.head, plan.base.as_ref(), plan.signature.as_ref())
     };
+    let mut fields = SignedFields::of(plan);
     let Some((pointers, slot)) = &plan.each else {
         let picks = whole
             .filter(|_| !plan.proof.is_empty())
@@ -73,7 +76,10 @@ pub fn prove(
             json: picks.as_ref(),
             ..scene()
         };
-        return one(plan, states, scene, envelope, keys, now);
+        fields.add(plan, &scene);
+        let proof = one(plan, states, scene, envelope, keys, now)?;
+        let signed = fields.digest();
+        return Ok(Proof { signed, ..proof });
     };
     let elements = pointers.pick(whole.unwrap_or_default());
     let elements = elements.slot(*slot);
@@ -90,11 +96,14 @@ pub fn prove(
             json: Some(&picks),
             ..scene()
         };
+        fields.add(plan, &scene);
         let this = one(plan, States::None, scene, envelope, keys, now)?;
         // Several signatures make no one digest: a batch is known by its body.
         proof.get_or_insert(Proof { mac: None, ..this });
     }
-    proof.ok_or(Refusal::Unverified(Cause::BatchEmpty))
+    let proof = proof.ok_or(Refusal::Unverified(Cause::BatchEmpty))?;
+    let signed = fields.digest();
+    Ok(Proof { signed, ..proof })
 }
 
 fn one<'a>(
@@ -113,6 +122,7 @@ fn one<'a>(
             mac: None,
             signed_at: None,
             claims: None,
+            signed: None,
         });
     };
     if plan.algorithm.is_jwt() {
@@ -132,6 +142,7 @@ fn one<'a>(
             mac: None,
             signed_at: None,
             claims: None,
+            signed: None,
         });
     }
     let mut signed_at = None;
@@ -160,6 +171,7 @@ fn one<'a>(
         mac: Some(mac),
         signed_at,
         claims: None,
+        signed: None,
     })
 }
 
@@ -311,6 +323,7 @@ fn bearer(
         mac: Some(Matched::Other(opened.mac)),
         signed_at,
         claims: Some(opened.claims),
+        signed: None,
     })
 }
 
@@ -330,6 +343,7 @@ fn message(plan: &Plan, mut opened: Opened, scene: &Scene<'_>, now: Timestamp) -
         mac: Some(Matched::Other(opened.mac)),
         signed_at: Some(opened.created),
         claims: None,
+        signed: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    event::{Clock, MacDigest, Nonce, SourceName, TestClock, Timestamp},
+    event::{Clock, MacDigest, Nonce, SourceName, TestClock, Timestamp, Values},
     replay::{Renewed, Settled},
 };
 use std::num::NonZeroUsize;
@@ -20,7 +20,7 @@ fn ask(owner: u8, lease: Duration) -> Ask {
         keep: Duration::from_hours(1),
         source: tag(),
         event: None,
-        id: None,
+        values: Values::default(),
         mac: Some(MacDigest::of(b"mac")),
     }
 }
@@ -65,7 +65,7 @@ async fn without_redis_the_ledger_is_in_process_and_no_outage() {
     claim.witness().note(&DestinationName::upstream()).await;
     assert_eq!(claim.settle(&[DestinationName::upstream()], &[]).await, Settled::Done);
     let third = doors[0].claim(ask(4, lease), OnOutage::Local).await;
-    assert!(matches!(third, Ok(Decision::Done(seen)) if seen.same_mac && seen.same_id));
+    assert!(matches!(third, Ok(Decision::Done(seen)) if seen.same_mac && seen.standing == Standing::Same));
 
     let forgotten = doors[0]
         .forget(&tag(), &DeliveryKey::from_bytes([1; 32]), Duration::from_mins(10))

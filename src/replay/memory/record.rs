@@ -2,8 +2,11 @@
 
 use super::names::{Event, Events, Names, Noted};
 use crate::{
-    event::{IdDigest, MacDigest, Monotonic, Nonce},
-    replay::{Ask, Delivered, Forgotten, Renewal, Renewed, Seen, Settled, Settlement, Succeeded, lately::kept},
+    event::{MacDigest, Monotonic, Nonce, Values, Variant},
+    replay::{
+        Ask, Delivered, Forgotten, Marks, Renewal, Renewed, Seen, Settled, Settlement, Standing, Succeeded,
+        lately::kept,
+    },
 };
 use std::time::Duration;
 
@@ -43,6 +46,10 @@ pub(super) struct Record {
     pub(super) source: u64,
     /// Destinations that had it; cleared at D, where it matters no more.
     pub(super) noted: Noted,
+    /// Variants of the key; `None` for nearly every record.
+    pub(super) marks: Option<Box<Marks>>,
+    /// An operator's redelivery is under way.
+    pub(super) redelivery: bool,
     pub(super) state: State,
 }
 
@@ -54,7 +61,7 @@ pub(super) enum State {
     },
     Free,
     Done {
-        id: Option<IdDigest>,
+        values: Values,
         mac: Option<MacDigest>,
         /// Until when an operator lets it through once more; the past if not at all.
         again_until: Instant,
@@ -64,7 +71,7 @@ pub(super) enum State {
     /// Redis has it: never written back, given up before all others, and answered from while Redis is out. It is no
     /// delivery of this ledger's own.
     Copy {
-        id: Option<IdDigest>,
+        values: Values,
         mac: Option<MacDigest>,
         /// Until then it is believed without a question to Redis.
         believed_until: Instant,
@@ -97,17 +104,21 @@ pub(super) enum Found {
 impl Record {
     /// The record that a first claim makes.
     pub(super) fn claimed(ask: &Ask, now: Instant, fence: u64) -> Self {
-        Self {
+        let mut record = Self {
             fence,
             expires: now.plus(ask.open.max(ask.lease).max(Duration::from_nanos(1))),
             attempts: 1,
             source: ask.source.digest(),
             noted: Noted::default(),
+            marks: None,
+            redelivery: false,
             state: State::Held {
                 owner: ask.owner,
                 until: now.plus(ask.lease),
             },
-        }
+        };
+        record.note_pending(ask);
+        record
     }
 
     /// The record that a settlement starts from whose own was lost in between.
@@ -119,6 +130,8 @@ impl Record {
             attempts: settlement.attempt.max(1),
             source: settlement.source.digest(),
             noted: Noted::default(),
+            marks: None,
+            redelivery: false,
             state: State::Free,
         }
     }
@@ -131,8 +144,10 @@ impl Record {
             attempts: delivered.attempts,
             source,
             noted: Noted::default(),
+            marks: (!delivered.marks.is_empty()).then(|| Box::new(delivered.marks.clone())),
+            redelivery: false,
             state: State::Copy {
-                id: delivered.id,
+                values: delivered.values,
                 mac: delivered.mac,
                 believed_until: asked.plus(believed),
             },
@@ -141,12 +156,12 @@ impl Record {
 
     /// Redis has been told of it: from now on it is a copy, which nobody believes unasked. False if there is none to make.
     pub(super) fn become_copy(&mut self, now: Instant) -> bool {
-        let State::Done { id, mac, .. } = self.state else {
+        let State::Done { values, mac, .. } = self.state else {
             return false;
         };
         (self.fence, self.noted) = (0, Noted::default());
         self.state = State::Copy {
-            id,
+            values,
             mac,
             believed_until: now,
         };
@@ -155,11 +170,12 @@ impl Record {
 
     /// What its delivery was like, if it is a delivered one.
     pub(super) fn delivered(&self, now: Instant) -> Option<Delivered> {
-        let (State::Done { id, mac, .. } | State::Copy { id, mac, .. }) = &self.state else {
+        let (State::Done { values, mac, .. } | State::Copy { values, mac, .. }) = &self.state else {
             return None;
         };
         Some(Delivered {
-            id: *id,
+            values: *values,
+            marks: self.marks.as_deref().cloned().unwrap_or_default(),
             mac: *mac,
             attempts: self.attempts,
             left: self.expires.left_at(now),
@@ -178,9 +194,13 @@ impl Record {
     /// `floor` is the smallest fence that this ledger has not given out yet, so larger than the record's own.
     pub(super) fn claim(&mut self, ask: &Ask, now: Instant, floor: u64) -> Found {
         let let_through = matches!(&self.state, State::Done { again_until, .. } if *again_until > now);
-        if !let_through && let Some(delivered) = self.delivered(now) {
-            return Found::Done(delivered.seen_by(ask));
+        if let Some(delivered) = self.delivered(now) {
+            let seen = delivered.seen_by(ask);
+            if !let_through || seen.standing == Standing::Repeated {
+                return Found::Done(seen);
+            }
         }
+        self.note_pending(ask);
         match &mut self.state {
             // Its reply was lost: the same grant again, and no further attempt.
             State::Held { owner, until } if *owner == ask.owner => {
@@ -193,6 +213,7 @@ impl Record {
                 // An operator's wish: every destination gets it again.
                 self.noted = Noted::default();
                 self.expires = now;
+                self.redelivery = true;
             }
             State::Held { .. } | State::Free => {}
         }
@@ -208,17 +229,23 @@ impl Record {
 
     pub(super) fn settle(&mut self, settlement: &Settlement, now: Instant, names: &Names, events: &Events) -> Settled {
         if matches!(self.state, State::Done { .. } | State::Copy { .. }) {
+            self.note_delivered_twice(settlement);
             return Settled::Done;
         }
         // Success is absorbing: it counts whoever holds the delivery by now.
         let had = |name| settlement.delivered.contains(name) || names.holds(&self.noted, name);
         if !settlement.required.is_empty() && settlement.required.iter().all(had) {
             self.noted = Noted::default();
+            self.redelivery = false;
+            if let (Some(marks), Some(own)) = (&mut self.marks, settlement.pending()) {
+                marks.forget_pending(own);
+            }
+            self.marks.take_if(|marks| marks.is_empty());
             self.expires = now.plus(settlement.keep);
             // Fewer only if the record was lost in between.
             self.attempts = self.attempts.max(settlement.attempt);
             self.state = State::Done {
-                id: settlement.id,
+                values: settlement.values,
                 mac: settlement.mac,
                 again_until: Instant(0),
                 at: match settlement.succeeded {
@@ -260,7 +287,8 @@ impl Record {
             State::Held { owner: holder, .. } if holder == owner => {
                 self.attempts = self.attempts.saturating_sub(1);
                 self.state = State::Free;
-                self.attempts == 0 && self.noted.is_empty()
+                let others = self.marks.as_ref().is_some_and(|marks| marks.pending().len() > 1);
+                self.attempts == 0 && self.noted.is_empty() && !others
             }
             _ => false,
         }
@@ -278,6 +306,33 @@ impl Record {
             State::Held { .. } | State::Free => Forgotten::NotDelivered,
             // Redis is to be asked, and has been.
             State::Copy { .. } => Forgotten::Unknown,
+        }
+    }
+
+    /// Notes a delivered repeat; returns the variants that are forgotten for it.
+    pub(super) fn note_repeat(&mut self, variant: Variant, max: usize) -> Vec<Variant> {
+        self.marks.get_or_insert_default().note_delivered(variant, max)
+    }
+
+    /// Delivered under other values, and now under these too (a lease ran out): these are not pending any more.
+    fn note_delivered_twice(&mut self, settlement: &Settlement) {
+        let all = !settlement.required.is_empty()
+            && settlement
+                .required
+                .iter()
+                .all(|name| settlement.delivered.contains(name));
+        if let (true, Some(marks), Some(own)) = (all, &mut self.marks, settlement.pending())
+            && marks.pending().contains(&own)
+        {
+            marks.note_delivered(own, usize::MAX);
+        }
+    }
+
+    /// Notes the unsigned values of an attempt that comes before the delivery is done.
+    fn note_pending(&mut self, ask: &Ask) {
+        let delivered = matches!(self.state, State::Done { .. } | State::Copy { .. });
+        if let Some(variant) = ask.pending().filter(|_| !delivered) {
+            self.marks.get_or_insert_default().note_pending(variant);
         }
     }
 

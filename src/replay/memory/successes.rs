@@ -2,7 +2,7 @@
 
 use super::{Id, Instant, MemoryLedger, Shard, State, lock};
 use crate::{
-    event::{DeliveryKey, DestinationName},
+    event::{DeliveryKey, DestinationName, Values},
     replay::{Settlement, Succeeded},
 };
 use std::time::Duration;
@@ -58,11 +58,13 @@ impl MemoryLedger {
             return None;
         }
         let (mut age, mut of, mut required) = (Duration::ZERO, None, Vec::new());
-        let (mut id_digest, mut mac_digest) = (None, None);
+        let (mut values_then, mut mac_digest) = (Values::default(), None);
         let delivered = match &record.state {
-            State::Done { id, mac, at, event, .. } => {
+            State::Done {
+                values, mac, at, event, ..
+            } => {
                 (age, of) = (now.left_at(*at), self.events.name(*event));
-                (id_digest, mac_digest) = (*id, *mac);
+                (values_then, mac_digest) = (*values, *mac);
                 // Which destinations had it matters no more at D, so any name stands for them.
                 required.push(DestinationName::upstream());
                 required.clone()
@@ -84,7 +86,7 @@ impl MemoryLedger {
             last: false,
             succeeded: Succeeded::Ago(age),
             event: of,
-            id: id_digest,
+            values: values_then,
             mac: mac_digest,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    event::{DestinationName, IdDigest, MacDigest, SourceName, TestClock, Timestamp},
+    event::{DestinationName, IdDigest, MacDigest, SourceName, TestClock, Timestamp, Values},
     replay::{Delivered, Seen, Succeeded},
 };
 
@@ -84,7 +84,7 @@ fn settlement(ask: &Ask, grant: &Grant, required: &[&str], delivered: &[&str]) -
         last: true,
         succeeded: Succeeded::Ago(Duration::ZERO),
         event: ask.event.clone(),
-        id: ask.id,
+        values: ask.values,
         mac: ask.mac,
     }
 }
@@ -103,15 +103,15 @@ fn attempt(source: &str, delivery: u64, owner: u8) -> Ask {
         keep: 60 * MINUTE,
         source: SourceTag::of(&SourceName::parse(source).expect("a name")),
         event: None,
-        id: None,
+        values: Values::default(),
         mac: Some(MacDigest::of(b"mac")),
     }
 }
 
 #[test]
 fn a_full_ledger_is_small_and_an_empty_one_is_nothing() {
-    // 65,536 records must fit in 8 to 12 MiB: 128 bytes each, five of index at a load of one half, and slack.
-    assert!(size_of::<shard::Slot>() <= 136, "{}", size_of::<shard::Slot>());
+    // 65,536 records must fit in 12 MiB: 168 bytes each, five of index at a load of one half, and slack.
+    assert!(size_of::<shard::Slot>() <= 168, "{}", size_of::<shard::Slot>());
     let world = World::new(65_536);
     assert!(world.ledger.bytes() < 64 * 1024);
     for delivery in 0..200_000 {

@@ -2,8 +2,8 @@
 
 use super::{MAX_MILLIS, millis};
 use crate::{
-    event::{Clock, DeliveryKey, DestinationName, IdDigest, MacDigest},
-    replay::{Delivered, Grant, Settlement, SourceTag, Succeeded, lately},
+    event::{Clock, DeliveryKey, DestinationName, IdDigest, LabelDigest, MacDigest, Unsigned, Values, Variant},
+    replay::{Delivered, Grant, Marks, Settlement, SourceTag, Succeeded, lately},
 };
 use std::{io::Write, time::Duration};
 
@@ -29,12 +29,13 @@ pub(super) fn granted(record: &[u8], lease: Duration) -> Option<(Grant, i64)> {
     let mut parts = std::str::from_utf8(record).ok()?.strip_prefix("P ")?.split(' ');
     let mut number = || parts.next()?.parse::<i64>().ok();
     let (fence, attempt, until) = (number()?, number()?, number()?);
-    let _owner = parts.next()?;
+    let (_owner, _marks, redelivery) = Marks::read(parts.next()?.as_bytes())?;
     let delivered = parts.map(|name| DestinationName::parse(name).ok());
     let grant = Grant {
         fence: fence.try_into().ok()?,
         attempt: attempt.try_into().ok()?,
         delivered: delivered.collect::<Option<Vec<_>>>()?,
+        redelivery,
     };
     Some((grant, until.checked_sub_unsigned(millis(lease))?))
 }
@@ -44,9 +45,11 @@ pub(super) fn delivered(record: &[u8], left: Duration) -> Option<Delivered> {
     // D fence n at again tail; the tail may hold any byte.
     let mut parts = record.splitn(6, |&byte| byte == b' ');
     let attempts = (parts.next()? == b"D").then(|| parts.nth(1))??;
-    let tail = Tail::read(parts.nth(2)?)?;
+    let (_again, marks, _) = Marks::read(parts.nth(1)?)?;
+    let tail = Tail::read(parts.next()?)?;
     Some(Delivered {
-        id: tail.id,
+        values: tail.values,
+        marks,
         mac: tail.mac,
         attempts: std::str::from_utf8(attempts).ok()?.parse().ok()?,
         left,
@@ -66,7 +69,14 @@ pub(super) fn write_delivered(settlement: &Settlement, clock: &dyn Clock) -> Vec
     };
     let mut record = Vec::with_capacity(128);
     let (fence, attempt) = (settlement.fence, settlement.attempt.max(1));
-    write!(record, "D {fence} {attempt} {at} 0 ").expect("writing to a Vec cannot fail");
+    write!(record, "D {fence} {attempt} {at} 0").expect("writing to a Vec cannot fail");
+    if let Some(variant) = settlement.pending() {
+        // settle.lua takes it out of the variants that came before the delivery, and off the record.
+        let mut own = String::from("?");
+        variant.write_text(&mut own);
+        record.extend_from_slice(own.as_bytes());
+    }
+    record.push(b' ');
     Tail::write(settlement, &mut record);
     record
 }
@@ -75,33 +85,34 @@ fn whole_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
 }
 
-/// What a delivered record keeps for us: 8 bytes of whose it is, one that says which digests follow, 16 bytes each, and
-/// the event.
+/// The tail of a delivered record: 8 bytes of its source's digest, one byte that says which parts follow, these parts, and
+/// the event's name.
 pub(super) struct Tail<'a> {
-    id: Option<IdDigest>,
+    values: Values,
     mac: Option<MacDigest>,
     event: &'a [u8],
 }
 
 const HAS_ID: u8 = 1;
 const HAS_MAC: u8 = 2;
+const HAS_EVENT: u8 = 4;
+const HAS_TENANT: u8 = 8;
+const HAS_TIME: u8 = 16;
 
 impl<'a> Tail<'a> {
     pub(super) fn read(tail: &'a [u8]) -> Option<Self> {
-        let (_whose, rest) = tail.split_first_chunk::<8>()?;
+        let (_source, rest) = tail.split_first_chunk::<8>()?;
         let (&kinds, mut rest) = rest.split_first()?;
-        let kinds = kinds.checked_sub(b'0').filter(|kinds| *kinds <= HAS_ID | HAS_MAC)?;
-        let mut digest = |kind| {
-            if kinds & kind == 0 {
-                return Some(None);
-            }
-            let (digest, after) = rest.split_first_chunk::<16>()?;
-            rest = after;
-            Some(Some(*digest))
-        };
+        let all = HAS_ID | HAS_MAC | HAS_EVENT | HAS_TENANT | HAS_TIME;
+        let kinds = kinds.checked_sub(b'0').filter(|kinds| *kinds <= all)?;
+        let id = part::<16>(&mut rest, kinds, HAS_ID)?.map(IdDigest::from_bytes);
+        let mac = part::<16>(&mut rest, kinds, HAS_MAC)?.map(MacDigest::from_bytes);
+        let event = part::<8>(&mut rest, kinds, HAS_EVENT)?.map(LabelDigest::from_bytes);
+        let tenant = part::<8>(&mut rest, kinds, HAS_TENANT)?.map(LabelDigest::from_bytes);
+        let time = part::<8>(&mut rest, kinds, HAS_TIME)?.map(Variant::from_bytes);
         Some(Self {
-            id: digest(HAS_ID)?.map(IdDigest::from_bytes),
-            mac: digest(HAS_MAC)?.map(MacDigest::from_bytes),
+            values: time.map_or(Values::Unsigned(Unsigned { id, event, tenant }), Values::Time),
+            mac,
             event: rest,
         })
     }
@@ -113,15 +124,40 @@ impl<'a> Tail<'a> {
     }
 
     fn write(settlement: &Settlement, to: &mut Vec<u8>) {
-        let (id, mac) = (&settlement.id, &settlement.mac);
+        let (unsigned, time) = match &settlement.values {
+            Values::Unsigned(unsigned) => (*unsigned, None),
+            Values::Time(time) => (Unsigned::default(), Some(time.as_bytes())),
+        };
+        let parts: [(u8, Option<&[u8]>); 5] = [
+            (HAS_ID, unsigned.id.as_ref().map(|id| &id.as_bytes()[..])),
+            (HAS_MAC, settlement.mac.as_ref().map(|mac| &mac.as_bytes()[..])),
+            (HAS_EVENT, unsigned.event.as_ref().map(|event| &event.as_bytes()[..])),
+            (
+                HAS_TENANT,
+                unsigned.tenant.as_ref().map(|tenant| &tenant.as_bytes()[..]),
+            ),
+            (HAS_TIME, time.map(|time| &time[..])),
+        ];
         to.extend_from_slice(&settlement.source.digest().to_le_bytes());
-        let kinds = if id.is_some() { HAS_ID } else { 0 } | if mac.is_some() { HAS_MAC } else { 0 };
-        to.push(b'0' + kinds);
-        to.extend_from_slice(id.as_ref().map_or(&[], |id| id.as_bytes()));
-        to.extend_from_slice(mac.as_ref().map_or(&[], |mac| mac.as_bytes()));
+        let kinds = parts.iter().filter(|(_, part)| part.is_some()).map(|(kind, _)| kind);
+        to.push(b'0' + kinds.sum::<u8>());
+        for part in parts.into_iter().filter_map(|(_, part)| part) {
+            to.extend_from_slice(part);
+        }
         let event = lately::kept(settlement.event.as_ref());
         to.extend_from_slice(event.map_or(&[], |event| event.as_str().as_bytes()));
     }
+}
+
+/// Takes one part of `N` bytes off `rest` if `kinds` has its bit; `None` if the tail is too short.
+#[expect(clippy::option_option, reason = "a broken tail is told from an absent part")]
+fn part<const N: usize>(rest: &mut &[u8], kinds: u8, bit: u8) -> Option<Option<[u8; N]>> {
+    if kinds & bit == 0 {
+        return Some(None);
+    }
+    let (part, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(Some(*part))
 }
 
 #[cfg(test)]
@@ -130,6 +166,7 @@ mod tests {
     use crate::event::{EventName, SourceName, TestClock, Timestamp};
 
     fn settlement(id: Option<u8>, mac: Option<u8>, event: Option<&str>) -> Settlement {
+        let id = id.map(|byte| IdDigest::from_bytes([byte; 16]));
         Settlement {
             key: DeliveryKey::from_bytes([7; 32]),
             source: SourceTag::of(&SourceName::parse("acme").expect("a name")),
@@ -142,7 +179,7 @@ mod tests {
             last: true,
             succeeded: Succeeded::AfterClaim(Duration::from_millis(250)),
             event: event.map(|event| EventName::parse(event).expect("an event")),
-            id: id.map(|byte| IdDigest::from_bytes([byte; 16])),
+            values: id.map_or(Values::default(), Values::of_id),
             mac: mac.map(|byte| MacDigest::from_bytes([byte; 16])),
         }
     }
@@ -175,9 +212,16 @@ mod tests {
                 let record = write_delivered(&wanted, &clock);
                 let read = delivered(&record, Duration::from_secs(9)).expect("it is one");
                 assert_eq!((read.attempts, read.left), (2, Duration::from_secs(9)));
-                assert!(read.id == wanted.id && read.mac == wanted.mac);
-                let head = b"D 1795000000000123 2 1795000000250 0 ";
-                let tail = record.strip_prefix(head).expect("its time is that of its fence");
+                assert!(read.values == wanted.values && read.mac == wanted.mac);
+                let mut head = String::from("D 1795000000000123 2 1795000000250 0");
+                if let Some(variant) = wanted.values.variant() {
+                    head.push('?');
+                    variant.write_text(&mut head);
+                }
+                head.push(' ');
+                let tail = record
+                    .strip_prefix(head.as_bytes())
+                    .expect("its time is that of its fence");
                 assert_eq!(Tail::read(tail).expect("a tail").event(), event);
             }
         }
@@ -208,7 +252,8 @@ mod tests {
         for bad in [
             &b"D 1 1 1 0 1234567"[..],
             b"D 1 1 1 0 12345678",
-            b"D 1 1 1 0 123456784",
+            b"D 1 1 1 0 12345678P",
+            b"D 1 1 1 0+x 123456780",
             b"D 1 1 1 0 123456781short",
             b"D 1 x 1 0 123456780",
             b"F 1 1 0 - 123456780",

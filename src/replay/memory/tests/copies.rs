@@ -1,12 +1,14 @@
 //! What is remembered of another ledger: judged like a record of one's own, never above one, and never written back.
 
 use super::*;
+use crate::replay::Standing;
 
 const BELIEVED: Duration = Duration::from_secs(1);
 
 fn delivered(left: Duration) -> Delivered {
     Delivered {
-        id: Some(IdDigest::of(b"id")),
+        values: Values::of_id(IdDigest::of(b"id")),
+        marks: crate::replay::Marks::default(),
         mac: Some(MacDigest::of(b"mac")),
         attempts: 3,
         left,
@@ -30,18 +32,20 @@ impl World {
 fn a_copy_is_judged_like_a_record_and_believed_for_a_second() {
     let world = World::new(16);
     let ask = Ask {
-        id: Some(IdDigest::of(b"id")),
+        values: Values::of_id(IdDigest::of(b"id")),
         ..attempt("a", 1, 0)
     };
     assert!(world.ledger.is_blank());
     world.learn(&ask);
-    let seen = |same_mac, same_id| Seen {
+    let seen = |same_mac, same| Seen {
         same_mac,
-        same_id,
+        standing: if same { Standing::Same } else { Standing::New },
+        values: Values::of_id(IdDigest::of(b"id")),
+        repeats: 0,
         attempts: 3,
     };
     let other = |mac: &[u8]| Ask {
-        id: None,
+        values: Values::default(),
         mac: Some(MacDigest::of(mac)),
         ..ask.clone()
     };

@@ -217,7 +217,7 @@ proptest! {
                 Event::Settle { delivery, owner, required, delivered, last } => {
                     let Some(&(fence, attempt)) = grants.get(&(delivery, owner)) else { continue };
                     let (required, delivered) = (chosen(required), chosen(delivered));
-                    let grant = Grant { fence, attempt, delivered: Vec::new() };
+                    let grant = Grant { fence, attempt, delivered: Vec::new(), redelivery: false };
                     let report = Settlement { last, ..settlement(&timed(delivery, owner), &grant, &required, &delivered) };
                     let expected = plain.settle(delivery, fence, attempt, &required, &delivered, last);
                     prop_assert_eq!(world.ledger.settle_now(&report).expect("there is room"), expected);

@@ -75,7 +75,7 @@ fn what_we_know_is_stated() {
     }
     let flagged = composed(&head, "x", &plain(), |passage| {
         passage.local_ledger = true;
-        passage.repeat = true;
+        passage.repeat = Some("true");
         passage.duplicate = true;
     });
     for (name, value) in [
