@@ -1,10 +1,15 @@
 //! The identity facts of all presets: each states a kind with its reason, and official example payloads hold what it says.
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a test reads its files")]
 
-use hookward::provider::{
-    self, Preset,
-    preset::{BodyRule, EventShape, IdentityKind},
+use bytes::Bytes;
+use hookward::{
+    event::{Envelope, Frames, Secret, Timestamp},
+    provider::{
+        self, Encoding, Evidence, Finding, Fresh, KeyText, Options, Preset, Provider, Unsigned,
+        preset::{BodyRule, EventShape, IdentityKind},
+    },
 };
+use http::{Method, Request};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -261,5 +266,95 @@ fn what_was_swallowed_may_repeat() {
     ] {
         let body: Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(judged(github, &body), Verdict::Repeatable, "{body}");
+    }
+}
+
+/// What verification reads of a request with this body, signed as the preset's provider signs.
+fn evidence(preset: &Preset, body: &Bytes, event: &str) -> Evidence {
+    let name = &preset.name;
+    let provider =
+        Provider::compile(preset, &Options::default()).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+    let secret = KeyText {
+        secret: Secret::new(b"a secret of the tests".to_vec()),
+        encoding: Encoding::Preset,
+        allow_short: false,
+    };
+    let keys = provider.keys(&[secret]).expect("keys");
+    let now = Timestamp::from_secs(1_800_000_000);
+    let request = Unsigned {
+        method: &Method::POST,
+        target: "/hook",
+        content_type: Some("application/json"),
+        body,
+        id: None,
+        event: Some(event),
+        at: now,
+    };
+    let headers = provider
+        .sign(&request, &keys)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut builder = Request::post("/hook").header("Content-Type", "application/json");
+    for (header, value) in headers {
+        builder = builder.header(header, value);
+    }
+    let (head, ()) = builder.body(()).expect("a request").into_parts();
+    let mut frames = Frames::default();
+    frames.push(body.clone());
+    let envelope = Envelope {
+        head: &head,
+        body: &frames,
+    };
+    match provider.verify(envelope, &keys, now) {
+        Ok(Finding::Authentic(evidence)) => evidence,
+        _ => panic!("{name}: not verified"),
+    }
+}
+
+/// The product reads the same verdict from the signed bytes.
+#[test]
+fn verification_finds_what_the_examples_say() {
+    let mut count = 0;
+    for (name, file) in examples() {
+        let preset = named(&name);
+        if preset.unique_events.is_empty() && preset.repeatable_events.is_empty() {
+            continue;
+        }
+        for example in &file.examples {
+            let body = Bytes::from(serde_json::to_vec(&example.body).expect("JSON"));
+            let evidence = evidence(preset, &body, &example.event);
+            let what = format!(
+                "{name}: {} {}",
+                example.event,
+                example.body.get("action").unwrap_or(&Value::Null)
+            );
+            assert_eq!(evidence.kind, IdentityKind::UniqueBody, "{what}");
+            assert_eq!(evidence.repeatable, example.verdict == Verdict::Repeatable, "{what}");
+            count += 1;
+        }
+    }
+    assert!(count > 200, "{count} examples");
+}
+
+/// `send` and `dev` show a conflict on these.
+#[test]
+fn samples_of_common_events_are_unique() {
+    for (name, event) in [
+        ("github", "push"),
+        ("github", "pull_request.opened"),
+        ("bitbucket", "pullrequest:created"),
+        ("sentry", "issue"),
+        ("shopify", "orders/create"),
+        ("woocommerce", "order.created"),
+    ] {
+        let preset = named(name);
+        let provider =
+            Provider::compile(preset, &Options::default()).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+        let fresh = Fresh {
+            at: Timestamp::from_secs(1_800_000_000),
+            nonce: [7; 16],
+        };
+        let sample = provider.sample(Some(event), fresh);
+        let evidence = evidence(preset, &sample.body, event);
+        assert!(!evidence.repeatable, "{name}: {event}");
     }
 }
