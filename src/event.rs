@@ -18,7 +18,7 @@ pub use key::{DeliveryKey, IdDigest, Identity, IdentityHasher, MacDigest, Nonce}
 pub use name::{DestinationName, EventName, NameError, ProviderName, SourceName};
 pub use pattern::{Glob, PathRule};
 pub use secret::Secret;
-pub use variant::{LabelDigest, Unsigned, Values, Variant};
+pub use variant::{LabelDigest, UnsignedValues, Values, Variant};
 
 /// What a provider may look at: the request head and the exact bytes of the body.
 #[derive(Clone, Copy)]

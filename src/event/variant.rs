@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 /// The unsigned values of one attempt. A value that the signature covers is absent here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unsigned {
+pub struct UnsignedValues {
     /// The provider's id of the attempt (`X-GitHub-Delivery`).
     pub id: Option<IdDigest>,
     /// The event's name, where a header states it.
@@ -21,7 +21,7 @@ pub struct Unsigned {
     pub tenant: Option<LabelDigest>,
 }
 
-impl Unsigned {
+impl UnsignedValues {
     /// True if the attempt bears no unsigned value.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -32,7 +32,7 @@ impl Unsigned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// The unsigned values, where the body or a signed id names the event.
-    Unsigned(Unsigned),
+    Unsigned(UnsignedValues),
     /// The signed time, where the body may repeat.
     Time(Variant),
 }
@@ -40,9 +40,9 @@ pub enum Values {
 impl Values {
     /// An unsigned id alone.
     pub fn of_id(id: IdDigest) -> Self {
-        Self::Unsigned(Unsigned {
+        Self::Unsigned(UnsignedValues {
             id: Some(id),
-            ..Unsigned::default()
+            ..UnsignedValues::default()
         })
     }
 
@@ -58,7 +58,7 @@ impl Values {
 impl Default for Values {
     /// Nothing tells attempts apart.
     fn default() -> Self {
-        Self::Unsigned(Unsigned::default())
+        Self::Unsigned(UnsignedValues::default())
     }
 }
 
@@ -101,7 +101,7 @@ impl Variant {
     }
 
     /// The variant of unsigned values; `None` without any.
-    pub fn of_values(values: &Unsigned) -> Option<Self> {
+    pub fn of_values(values: &UnsignedValues) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
@@ -159,7 +159,7 @@ mod tests {
     fn each_value_makes_another_variant() {
         let id = IdDigest::of(b"1");
         let label = LabelDigest::of(b"push");
-        let values = |id, event, tenant| Variant::of_values(&Unsigned { id, event, tenant });
+        let values = |id, event, tenant| Variant::of_values(&UnsignedValues { id, event, tenant });
         assert_eq!(values(None, None, None), None);
         let all = [
             values(Some(id), None, None),

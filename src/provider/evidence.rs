@@ -1,7 +1,7 @@
 //! What a verification ends in: evidence, a handshake's answer, or a refusal with its exact cause.
 
 use super::preset::IdentityKind;
-use crate::event::{EventName, Identity, MacDigest, Timestamp, Unsigned, Values, Variant};
+use crate::event::{EventName, Identity, MacDigest, Timestamp, UnsignedValues, Values, Variant};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{fmt, sync::Arc};
@@ -55,7 +55,7 @@ pub struct Evidence {
     /// The part of the ledger's key that the request itself proves; `None` for [`IdentityKind::None`].
     pub identity: Option<Identity>,
     /// The id, event and tenant that the signature does not cover.
-    pub unsigned: Unsigned,
+    pub unsigned: UnsignedValues,
     /// Digest of the decoded signature that matched.
     pub mac: Option<MacDigest>,
     /// The signed body proves an event whose content may honestly repeat (GitHub `workflow_dispatch`).

@@ -9,7 +9,7 @@ use super::{
     preset::{BodyRule, Covers, IdentityKind},
     verify::{Matched, Proof},
 };
-use crate::event::{EventName, IdDigest, Identity, IdentityHasher, LabelDigest, Unsigned};
+use crate::event::{EventName, IdDigest, Identity, IdentityHasher, LabelDigest, UnsignedValues};
 use std::borrow::Cow;
 
 /// Event names that one batch may have; a batch of more kinds counts as unreadable and is forwarded unfiltered.
@@ -67,7 +67,8 @@ pub fn evidence(
         identity,
         unsigned,
         mac: proof.mac.as_ref().map(Matched::digest),
-        repeatable: plan.body == BodyRule::MayRepeat || plan.repeatable.holds(scene.json),
+        repeatable: kind == IdentityKind::UniqueBody
+            && (plan.body == BodyRule::MayRepeat || plan.repeatable.holds(scene.json)),
         _seal: Seal,
     })
 }
@@ -172,7 +173,7 @@ fn identity(
 }
 
 /// The id, event and tenant that the signature does not cover. They are kept in the ledger's record and never enter its key.
-fn unsigned(plan: &Plan, scene: &Scene<'_>, id: Option<&Found1<'_, '_>>) -> Result<Unsigned, Refusal> {
+fn unsigned(plan: &Plan, scene: &Scene<'_>, id: Option<&Found1<'_, '_>>) -> Result<UnsignedValues, Refusal> {
     let id = id.filter(|(id, _)| !id.signed && !matches!(id.role, Role::Key));
     let label = |fields: &[Field]| {
         let outside = |field: &&Field| matches!(field.place, Place::Header(_) | Place::Query(_));
@@ -185,7 +186,7 @@ fn unsigned(plan: &Plan, scene: &Scene<'_>, id: Option<&Found1<'_, '_>>) -> Resu
         }
         Ok(None)
     };
-    Ok(Unsigned {
+    Ok(UnsignedValues {
         id: id.map(|(_, text)| IdDigest::of(text)),
         event: if plan.event_signed { None } else { label(&plan.event)? },
         tenant: label(&plan.tenant)?,

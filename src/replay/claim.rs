@@ -1,7 +1,7 @@
 //! A granted claim: the right, until its deadline, to forward one delivery, and the duty to say how that ended.
 
 use super::{
-    Ask, Delivered, Grant, Ledger, Renewal, Renewed, Settled, Settlement, Succeeded, Unavailable,
+    Ask, Delivered, Grant, Ledger, Marks, Renewal, Renewed, Settled, Settlement, Succeeded, Unavailable,
     front::Worker,
     redis::{Orphan, Owed, RedisLedger},
 };
@@ -184,8 +184,8 @@ impl Witness {
                 let asked = self.worker.now();
                 match self.redis().report(&settlement).await {
                     Ok((settled, made)) => {
-                        if made {
-                            self.worker.learn(&self.ask, &self.delivered(), asked);
+                        if let Some(marks) = made {
+                            self.worker.learn(&self.ask, &self.delivered(marks), asked);
                         }
                         settled
                     }
@@ -230,10 +230,10 @@ impl Witness {
     }
 
     /// What Redis has on this delivery once it has called it delivered for this attempt.
-    fn delivered(&self) -> Delivered {
+    fn delivered(&self, marks: Marks) -> Delivered {
         Delivered {
             values: self.ask.values,
-            marks: super::Marks::default(),
+            marks,
             mac: self.ask.mac,
             attempts: self.grant.attempt,
             left: self.ask.keep,

@@ -2,7 +2,7 @@
 
 use super::{
     Ask, Claim, Delivered, Forgotten, Grant, Lately, Ledger, MemoryLedger, OnOutage, Recalled, RedisLedger, Replays,
-    Seen, Settlement, SourceTag, Standing, Succeeded, Unavailable, Verdict,
+    Seen, Settlement, SourceTag, Succeeded, Unavailable, Verdict,
     claim::Home,
     memory::Glance,
     outage::write_back,
@@ -167,8 +167,7 @@ impl Worker {
                 // While Redis is out its word is left to the source's policy.
                 Glance::Copy { delivered, believed } => {
                     let seen = delivered.seen_by(ask);
-                    // Values that the copy does not know may have come before the delivery: the record knows them.
-                    if believed && seen.standing != Standing::New && redis.store().breaker().is_closed() {
+                    if believed && redis.store().breaker().is_closed() {
                         return Some(Ok(Verdict::Done(seen)));
                     }
                     remembered = Some(delivered);

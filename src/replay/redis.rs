@@ -15,7 +15,7 @@ use record::write_delivered;
 
 use super::{
     Ask, Forgotten, Lately, Ledger, Recalled, Renewal, Renewed, Settled, Settlement, SourceTag, Unavailable, Verdict,
-    marks::MAX_PENDING,
+    marks::{MAX_PENDING, Marks},
 };
 use crate::{
     event::{Clock, DeliveryKey, Nonce, Variant},
@@ -118,8 +118,8 @@ impl RedisLedger {
         self.read_claim(&reply, ask).ok_or_else(|| (strange("claim"), None))
     }
 
-    /// [`Ledger::settle`], and whether this settlement is what made the record a delivered one.
-    pub(super) async fn report(&self, settlement: &Settlement) -> Result<(Settled, bool), Unavailable> {
+    /// [`Ledger::settle`]. Where this settlement made the record a delivered one, the variants that it remembers.
+    pub(super) async fn report(&self, settlement: &Settlement) -> Result<(Settled, Option<Marks>), Unavailable> {
         let Settlement {
             required, delivered, ..
         } = settlement;
@@ -149,11 +149,14 @@ impl RedisLedger {
         let record = record::name(&settlement.source, &settlement.key);
         let reply = self.store.run(&SETTLE, record.as_bytes(), &args, Repeat::Once).await?;
         match text(&reply) {
-            Some("D") => Ok((Settled::Done, true)),
-            Some("A") => Ok((Settled::Done, false)),
-            Some("O") => Ok((Settled::Open, false)),
-            Some("F") => Ok((Settled::Fenced, false)),
-            _ => Err(strange("settle")),
+            Some("A") => Ok((Settled::Done, None)),
+            Some("O") => Ok((Settled::Open, None)),
+            Some("F") => Ok((Settled::Fenced, None)),
+            Some(made) => match Marks::read(made.as_bytes()) {
+                Some((b"D", marks, _)) => Ok((Settled::Done, Some(marks))),
+                _ => Err(strange("settle")),
+            },
+            None => Err(strange("settle")),
         }
     }
 }

@@ -1,7 +1,7 @@
 -- What became of an attempt.  KEYS[1] record  ARGV fence, keep ms, the record that it becomes if every required destination
 -- has had it by now ('': there are none), and, unless all of them are among those that answered 2xx in this very attempt:
 -- attempt, life ms of an unfinished record, last 0|1, how many are missing, these, then those that answered 2xx
--- Answer: D delivered | A delivered already, by another | O open | F another attempt holds it (successes are noted all
+-- Answer: D and the variants that it remembers, delivered | A delivered already, by another | O open | F another attempt holds it (successes are noted all
 -- the same)
 local k, call = KEYS[1], redis.call
 local v = call('GET', k)
@@ -19,15 +19,17 @@ local mine = not v or string.find(v, ARGV[1] .. ' ', 3, true) == 3
 local marks = v and string.match(v, '^%a %d+ %d+ %d+ [^+?* ]*([+?*]%S*)') or ''
 local function delivered(record)
   local own = string.match(record, '^D %d+ %d+ %d+ 0(%?[%w_-]+) ')
-  if marks == '' and not own then return record end
+  if marks == '' and not own then return record, '' end
   local kept = string.gsub(marks, '%*', '')
   local from, to = string.find(kept, own or '*', 1, true)
   if from then kept = string.sub(kept, 1, from - 1) .. string.sub(kept, to + 1) end
-  return (string.gsub(record, '^(D %d+ %d+ %d+ 0)[%w_?-]*', '%1' .. kept, 1))
+  record = string.gsub(record, '^(D %d+ %d+ %d+ 0)[%w_?-]*', '%1' .. kept, 1)
+  return record, kept
 end
 if mine and not ARGV[4] then
-  call('SET', k, delivered(ARGV[3]), 'PX', ARGV[2])
-  return 'D'
+  local record, kept = delivered(ARGV[3])
+  call('SET', k, record, 'PX', ARGV[2])
+  return 'D' .. kept
 end
 
 local s, fence, claims, till, by, known
@@ -42,9 +44,9 @@ for i = 8, successes - 1 do all = all and has_had_it(ARGV[i]) end
 if all then
   local n, rest = string.match(ARGV[3], '^D %d+ (%d+)(.*)$')
   -- Fewer claims only if it was lost in between.
-  local record = 'D ' .. (fence or ARGV[1]) .. ' ' .. string.format('%.0f', math.max(n, claims or 0)) .. rest
-  call('SET', k, delivered(record), 'PX', ARGV[2])
-  return 'D'
+  local record, kept = delivered('D ' .. (fence or ARGV[1]) .. ' ' .. string.format('%.0f', math.max(n, claims or 0)) .. rest)
+  call('SET', k, record, 'PX', ARGV[2])
+  return 'D' .. kept
 end
 
 local succeeded = successes <= #ARGV

@@ -372,6 +372,7 @@ sources:
     verify:
       signature: {{from: header:X-Signature}}
       signed: \"{{body}}\"
+      body: unique
       retries: {{resigns: false, keep: 24h, automatic: true, deadline: 400ms}}
   slack:
     provider: slack

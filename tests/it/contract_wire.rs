@@ -181,7 +181,7 @@ sources:
     provider: custom
     path: /b
     secrets: [{{env: SECRET}}]
-    verify: {{signature: {{from: \"header:X-Signature\"}}}}
+    verify: {{signature: {{from: \"header:X-Signature\"}}, body: unique}}
     event: \"json:/*/kind\"
     to: [upstream, {{destination: orders, events: [\"order.*\"]}}]
 destinations:

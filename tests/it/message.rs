@@ -77,6 +77,11 @@ fn a_signed_message_is_delivered_once_however_often_it_is_signed() {
     // A retry is signed anew.
     let again = sidecar.send(&signed("/partner?n=1", NOW + 1, &ALL, &[], BODY));
     assert_eq!((again.status, again.outcome()), (200, "delivered"));
+    // The time of a delivered one is known; another time is a new event with the same body, or a re-signed retry.
+    let twice = sidecar.send(&signed("/partner?n=1", NOW + 1, &ALL, &[], BODY));
+    assert_eq!((twice.status, twice.outcome()), (200, "duplicate"));
+    let repeat = sidecar.send(&signed("/partner?n=1", NOW + 2, &ALL, &[], BODY));
+    assert_eq!((repeat.status, repeat.outcome()), (200, "delivered"));
     let twice = sidecar.send(&signed("/partner?n=1", NOW + 2, &ALL, &[], BODY));
     assert_eq!((twice.status, twice.outcome()), (200, "duplicate"));
     // Another query is another request: it is covered.
@@ -87,7 +92,9 @@ fn a_signed_message_is_delivered_once_however_often_it_is_signed() {
     let joined = sidecar.send(&signed("/partner?n=3", NOW, &apart, &lines, BODY));
     assert_eq!(joined.outcome(), "delivered");
     let seen = app.seen();
-    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.len(), 5);
+    let marks: Vec<_> = seen.iter().map(|seen| seen.header("hookward-repeat")).collect();
+    assert_eq!(marks, [None, None, Some("true"), None, None]);
     for delivered in &seen {
         assert_eq!(delivered.body, BODY.as_bytes());
         assert_eq!(delivered.header("hookward-verified"), Some("signature"));

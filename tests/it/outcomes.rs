@@ -182,28 +182,29 @@ fn there_is_no_conflict_before_it_is_delivered() {
     );
     // The id of the delivered attempt is the one that counts.
     assert_eq!(attempt("d-2").outcome(), "duplicate");
-    assert_eq!(attempt("d-1").outcome(), "conflict");
-    // At one under way it joins.
+    // The other one came before the delivery, and nobody has had it: it is delivered once, as a repeat.
+    assert_eq!(attempt("d-1").outcome(), "delivered");
+    assert_eq!(attempt("d-1").outcome(), "duplicate");
+    assert_eq!(attempt("d-9").outcome(), "conflict");
+    // One with other values does not join one under way: it waits, and is delivered as a repeat.
     let (open, _) = tokio::sync::watch::channel(false);
     app.script([Script::status(200).behind(&open)]);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| sidecar.send(&signed::github("/github", "d-3", b"[]")));
-        app.wait_for(3);
+        app.wait_for(4);
         let second = scope.spawn(|| sidecar.send(&signed::github("/github", "d-4", b"[]")));
         while sidecar.metric("hookward_in_flight") < 2.0 {
             std::thread::yield_now();
         }
         open.send_replace(true);
         assert_eq!(first.join().expect("no panic").outcome(), "delivered");
-        // It was on its way before the first one was answered, or it came right after.
-        let second = second.join().expect("no panic");
-        assert!(
-            ["delivered", "conflict"].contains(&second.outcome()),
-            "{}",
-            second.outcome()
-        );
+        assert_eq!(second.join().expect("no panic").outcome(), "delivered");
     });
-    assert_eq!(app.seen().len(), 3);
+    let seen = app.seen();
+    let marks: Vec<_> = seen.iter().map(|seen| seen.header("hookward-repeat")).collect();
+    assert_eq!(marks, [None, None, Some("true"), None, Some("true")]);
+    let names: Vec<_> = seen.iter().map(|seen| seen.header("hookward-delivery")).collect();
+    assert!(names[0] == names[1] && names[1] != names[2] && names[3] != names[4]);
 }
 
 #[test]

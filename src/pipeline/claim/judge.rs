@@ -2,7 +2,7 @@
 
 use super::{Case, REMEMBERED, limit, repeated_too_often};
 use crate::{
-    event::{Unsigned, Values},
+    event::{UnsignedValues, Values},
     pipeline::{Worker, authenticate::Authentic},
     provider::{IdentityKind, NewEvent, NewId},
     replay::{Duplicates, Seen, Standing},
@@ -11,7 +11,7 @@ use crate::{
 
 /// Signed times that a record remembers as delivered. Source: `replay`, kind 3 of the identities.
 const MAX_TIMES: usize = 16;
-/// Unsigned values that a record remembers as delivered.
+/// UnsignedValues values that a record remembers as delivered.
 const MAX_VALUES: usize = 4;
 
 /// The reason to forward what was delivered before.
@@ -111,7 +111,7 @@ fn names_exactly(source: &Source, authentic: &Authentic) -> bool {
 }
 
 /// The reason why delivered content under other unsigned values is a replay in disguise; `None`: it is a duplicate.
-fn conflict(had: &Unsigned, has: &Unsigned, new_id: NewId, new_event: NewEvent) -> Option<&'static str> {
+fn conflict(had: &UnsignedValues, has: &UnsignedValues, new_id: NewId, new_event: NewEvent) -> Option<&'static str> {
     if had.tenant != has.tenant {
         return Some("this content was delivered before for another tenant");
     }

@@ -29,7 +29,7 @@ impl Draft<'_> {
     }
 
     fn check_identity(&mut self, plan: &Plan) {
-        if let Some(stated) = &self.preset.identity {
+        if let Some(stated) = self.preset.identity.as_ref().filter(|_| !plan.names_id) {
             if stated.kind != plan.kind() {
                 let message = format!("the other fields give the kind `{}`", plan.kind().as_str());
                 self.problem("/verify/identity/kind", message, None);
@@ -40,7 +40,10 @@ impl Draft<'_> {
         }
         // A preset without `body` says that nobody has shown its bodies to be unique; a scheme of one's own must choose.
         let open = plan.kind() == IdentityKind::Doorbell && self.preset.body.is_none();
-        if open && self.preset.name == "custom" {
+        // An id or a time that is written wrong has been reported, and may be all that is missing.
+        let (id, time) = (&self.preset.id, &self.preset.timestamp);
+        let certain = id.is_none() && time.is_none() || self.problems.is_empty();
+        if open && certain && self.preset.name == "custom" && !plan.names_id {
             self.problem(
                 "/verify/body",
                 "without a signed `id` and a signed `timestamp`, `body` must say whether two events can have equal bodies",

@@ -16,7 +16,7 @@ fn names(evidence: &Evidence) -> Vec<&str> {
 }
 
 #[test]
-fn github_is_known_by_body_and_event_not_by_its_unsigned_id() {
+fn github_is_known_by_its_body_and_by_nothing_unsigned() {
     let (provider, keys) = github();
     let body = br#"{"action":"opened","number":2,"pull_request":{"updated_at":"2026-11-25T00:00:00Z"}}"#;
     let one = signed(&provider, &keys, body, Some("d-1"), Some("pull_request.opened"));
@@ -32,7 +32,10 @@ fn github_is_known_by_body_and_event_not_by_its_unsigned_id() {
     let renamed = one.clone().set("X-GitHub-Delivery", "d-2").evidence(&provider, &keys);
     assert!(renamed.identity == first.identity && renamed.mac == first.mac && first.mac.is_some());
     let relabelled = one.clone().set("X-GitHub-Event", "issues").evidence(&provider, &keys);
-    assert!(relabelled.identity != first.identity);
+    assert!(relabelled.identity == first.identity);
+    let variant = |evidence: &Evidence| evidence.values().variant();
+    assert!(variant(&renamed) != variant(&first) && variant(&relabelled) != variant(&first));
+    assert!(variant(&renamed) != variant(&relabelled));
     let other = signed(&provider, &keys, b"{}", Some("d-1"), Some("pull_request")).evidence(&provider, &keys);
     assert!(other.identity != first.identity);
     assert!(matches!(
@@ -232,32 +235,63 @@ fn fields_and_urls_that_are_signed_enter_the_identity() {
 }
 
 #[test]
-fn a_shop_is_part_of_what_shopify_sends() {
+fn no_unsigned_header_of_shopify_is_part_of_the_identity() {
     let provider = named("shopify");
     let keys = provider.keys(&[text(SECRET)]).expect("keys");
     let one =
         signed(&provider, &keys, b"{}", Some("w-1"), Some("orders/create")).set("X-Shopify-Shop-Domain", "a.example");
     let first = one.evidence(&provider, &keys);
-    assert!(
-        one.clone()
-            .set("X-Shopify-Shop-Domain", "b.example")
-            .evidence(&provider, &keys)
-            .identity
-            != first.identity
+    for other in [
+        one.clone().set("X-Shopify-Shop-Domain", "b.example"),
+        one.clone().without("X-Shopify-Shop-Domain"),
+        one.clone().set("X-Shopify-Webhook-Id", "w-2"),
+        one.clone().set("X-Shopify-Topic", "orders/updated"),
+    ] {
+        let other = other.evidence(&provider, &keys);
+        assert!(other.identity == first.identity && other.values() != first.values());
+    }
+}
+
+#[test]
+fn a_body_that_may_repeat_is_told_apart_by_its_signed_time() {
+    let provider = inline(
+        "signature: {from: header:X-Sig}\nsigned: '{timestamp}.{body}'\ntimestamp: {from: header:X-Time}\nid: header:X-Id",
     );
-    assert!(
-        one.clone()
-            .without("X-Shopify-Shop-Domain")
-            .evidence(&provider, &keys)
-            .identity
-            != first.identity
-    );
-    assert!(
-        one.set("X-Shopify-Webhook-Id", "w-2")
-            .evidence(&provider, &keys)
-            .identity
-            == first.identity
-    );
+    let keys = provider.keys(&[text(SECRET)]).expect("keys");
+    let sign = |at: i64| {
+        let mut mac = super::super::mac::Mac::new(preset::Algorithm::HmacSha256, SECRET.as_bytes()).expect("a MAC");
+        mac.update(format!("{at}.{{}}").as_bytes());
+        let sig = data_encoding::HEXLOWER.encode(mac.finish().bytes());
+        signed(&provider, &keys, b"{}", Some("1"), None)
+            .set("X-Time", &at.to_string())
+            .set("X-Sig", &sig)
+    };
+    let (first, second) = (sign(NOW), sign(NOW - 1).evidence(&provider, &keys));
+    // An unsigned id is not what tells them apart.
+    let relabelled = first.clone().set("X-Id", "2").evidence(&provider, &keys);
+    let first = first.evidence(&provider, &keys);
+    assert_eq!(first.kind, IdentityKind::BodyAndTime);
+    assert!(first.identity == second.identity && first.values() != second.values());
+    assert!(first.values() == relabelled.values());
+}
+
+#[test]
+fn a_body_that_may_repeat_without_a_time_is_a_doorbell_unless_the_operator_names_an_id() {
+    let preset = Preset::from_yaml("signature: {from: header:X-Sig}\nid: header:X-Id").expect("a preset");
+    let options = Options {
+        id: Some(vec!["header:X-Id".to_owned()]),
+        ..Options::default()
+    };
+    for (options, kind, repeatable) in [
+        (Options::default(), IdentityKind::Doorbell, false),
+        (options, IdentityKind::UniqueBody, true),
+    ] {
+        let provider = Provider::compile(&preset, &options).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let keys = provider.keys(&[text(SECRET)]).expect("keys");
+        let one = signed(&provider, &keys, b"{}", Some("1"), None).evidence(&provider, &keys);
+        assert_eq!((one.kind, one.repeatable), (kind, repeatable));
+        assert!(one.identity.is_some());
+    }
 }
 
 #[test]

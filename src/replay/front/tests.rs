@@ -1,6 +1,7 @@
 //! Two doors on one ledger: what is remembered here while Redis answers, and while it does not.
 
 use super::*;
+use crate::replay::Standing;
 use crate::{
     event::{Clock, MacDigest, Nonce, SourceName, TestClock, Timestamp, Values},
     replay::{Renewed, Settled},

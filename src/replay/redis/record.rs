@@ -2,7 +2,7 @@
 
 use super::{MAX_MILLIS, millis};
 use crate::{
-    event::{Clock, DeliveryKey, DestinationName, IdDigest, LabelDigest, MacDigest, Unsigned, Values, Variant},
+    event::{Clock, DeliveryKey, DestinationName, IdDigest, LabelDigest, MacDigest, UnsignedValues, Values, Variant},
     replay::{Delivered, Grant, Marks, Settlement, SourceTag, Succeeded, lately},
 };
 use std::{io::Write, time::Duration};
@@ -111,7 +111,7 @@ impl<'a> Tail<'a> {
         let tenant = part::<8>(&mut rest, kinds, HAS_TENANT)?.map(LabelDigest::from_bytes);
         let time = part::<8>(&mut rest, kinds, HAS_TIME)?.map(Variant::from_bytes);
         Some(Self {
-            values: time.map_or(Values::Unsigned(Unsigned { id, event, tenant }), Values::Time),
+            values: time.map_or(Values::Unsigned(UnsignedValues { id, event, tenant }), Values::Time),
             mac,
             event: rest,
         })
@@ -126,7 +126,7 @@ impl<'a> Tail<'a> {
     fn write(settlement: &Settlement, to: &mut Vec<u8>) {
         let (unsigned, time) = match &settlement.values {
             Values::Unsigned(unsigned) => (*unsigned, None),
-            Values::Time(time) => (Unsigned::default(), Some(time.as_bytes())),
+            Values::Time(time) => (UnsignedValues::default(), Some(time.as_bytes())),
         };
         let parts: [(u8, Option<&[u8]>); 5] = [
             (HAS_ID, unsigned.id.as_ref().map(|id| &id.as_bytes()[..])),

@@ -55,7 +55,7 @@ pub fn repeats(t: &mut Table) {
         let piece = Piece::of(&github_event("/github", "ping", id, ping));
         t.passes(68, "a body that may honestly repeat", &piece);
     }
-    // Its label is not signed: the relabelled one takes nothing from the right one, and borrows nothing.
+    // The label is not signed, so it is not part of the key: content is delivered once, and another label is a conflict.
     t.passes(
         69,
         "a push relabelled as ping",
@@ -67,10 +67,11 @@ pub fn repeats(t: &mut Table) {
         &Piece::of(&github_event("/github", "ping", "r-6", b"{\"r\":5}")),
         (409, "conflict"),
     );
-    t.passes(
+    t.answered(
         69,
-        "the push itself",
+        "the same content as a push",
         &Piece::of(&github("/github", "r-5", b"{\"r\":5}")),
+        (409, "conflict"),
     );
     for (path, what) in [("/github", "one source"), ("/github/other", "another with its secret")] {
         t.passes(70, what, &Piece::of(&github(path, "r-7", b"{\"r\":7}")));
