@@ -92,7 +92,7 @@ fn a_repeatable_event_is_proved_by_its_body() {
     let edited = br#"{"action":"edited","issue":{"updated_at":"2026-11-25T00:00:00Z"}}"#;
     // The header is not signed, so the name in it changes nothing.
     for event in ["ping", "issues", "push"] {
-        assert!(repeatable(ping, event) && repeatable(b"{}", event));
+        assert!(repeatable(ping, event) && !repeatable(b"{}", event));
         assert!(!repeatable(edited, event));
     }
     // Pinned, unpinned and pinned again, an issue keeps its time.
