@@ -101,7 +101,7 @@ fn a_repeatable_event_is_proved_by_its_body() {
         "issues"
     ));
     assert!(repeatable(
-        br#"{"issue":{"updated_at":"2026-11-25T00:00:00Z"}}"#,
+        br#"{"issue":{"updated_at":"2026-11-25T00:00:00Z"},"sender":{}}"#,
         "issues"
     ));
     assert!(repeatable(
