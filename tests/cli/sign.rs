@@ -13,7 +13,7 @@ fn folder() -> Folder {
            twilio: {provider: twilio, paths: [\"/hooks/twilio/*\"], public_url: \"https://hooks.example.com/in\", secrets: [{file: key}]}\n  \
            query: {provider: token, path: /hooks/query, settings: {query: token}, secrets: [{file: key}]}\n  \
            discord: {provider: discord, path: /hooks/discord, secrets: [{value: 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29}]}\n  \
-           acme: {provider: custom, path: /hooks/acme, verify: {signature: {from: \"header:X-Acme\"}}, secrets: [{file: key}]}\n  \
+           acme: {provider: custom, path: /hooks/acme, verify: {signature: {from: \"header:X-Acme\"}, body: unique}, secrets: [{file: key}]}\n  \
            late: {provider: github, path: /hooks/late, secrets: [{file: absent}], on_missing_secret: unavailable}\n",
     );
     folder.write("key", SECRET);
