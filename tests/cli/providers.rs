@@ -21,11 +21,15 @@ fn the_table_and_the_json_list_every_preset() {
     let stripe = all.iter().find(|one| one["name"] == "stripe").expect("a preset");
     assert_eq!(stripe["scheme"], "hmac-sha256");
     assert_eq!(stripe["covers"], "body");
+    assert_eq!(stripe["identity"], "signed_id");
     for one in &all {
         for key in ["name", "title", "scheme", "covers", "proof"] {
             assert!(one[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {one}");
         }
         assert!(one["signs"].is_array(), "{one}");
+        for key in ["identity", "identity_reason"] {
+            assert!(one[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {one}");
+        }
     }
 }
 
@@ -84,4 +88,18 @@ fn an_unknown_preset_is_a_wrong_argument_with_a_hint() {
     let ended = folder.run(&["providers", "no-such-thing-at-all"]);
     ended.complains(2, "provider: custom");
     assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn a_doorbell_says_that_a_replay_cannot_be_told() {
+    let folder = Folder::new();
+    let limit = "a replay cannot be told from an honest repeat here\n";
+    folder
+        .run(&["providers", "dropbox"])
+        .says(0, &format!("  replays     {limit}"));
+    let page = folder.run(&["providers", "dropbox"]);
+    page.says(0, "  identity    doorbell: ");
+    let stripe = folder.run(&["providers", "stripe"]);
+    stripe.says(0, "  identity    signed_id: ");
+    assert!(!stripe.stdout.contains(limit), "{}", stripe.stdout);
 }
