@@ -19,6 +19,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::{
     cell::RefCell,
+    fmt::Write as _,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -171,10 +172,8 @@ impl Running {
             app.address
         );
         if let Some(redis) = redis {
-            yaml.push_str(&format!(
-                "redis: {{url: \"{}\", namespace: test, timeout: 2s}}\n",
-                redis.url()
-            ));
+            let url = redis.url();
+            writeln!(yaml, "redis: {{url: \"{url}\", namespace: test, timeout: 2s}}").expect("a string");
         }
         yaml.push_str("sources:\n");
         yaml.extend(senders.iter().map(Sender::yaml));

@@ -99,15 +99,15 @@ impl Group {
         nonce[..8].copy_from_slice(&dice.next().to_le_bytes());
         nonce[8..].copy_from_slice(&numbers.next().to_le_bytes());
         let written = template.write(sender, now, nonce);
-        let count = match sender.kind {
-            IdentityKind::SignedId | IdentityKind::NamedId if sender.id_header.is_some() => 1 + dice.index(3),
-            IdentityKind::SignedId | IdentityKind::NamedId => 1,
-            IdentityKind::UniqueBody if template.repeats => 1 + dice.index(4),
-            IdentityKind::UniqueBody => 1,
-            IdentityKind::BodyAndTime => 1 + dice.index(3),
-            IdentityKind::Doorbell => 1 + dice.index(6),
-            IdentityKind::None => 1 + dice.index(3),
+        // Events with equal bodies: known by a header's id, by the signed time, by their unsigned values, or by nothing.
+        let most = match sender.kind {
+            IdentityKind::SignedId | IdentityKind::NamedId if sender.id_header.is_none() => 1,
+            IdentityKind::UniqueBody if !template.repeats => 1,
+            IdentityKind::UniqueBody => 4,
+            IdentityKind::Doorbell => 6,
+            _ => 3,
         };
+        let count = if most == 1 { 1 } else { 1 + dice.index(most) };
         let shares = matches!(
             sender.kind,
             IdentityKind::UniqueBody | IdentityKind::BodyAndTime | IdentityKind::Doorbell

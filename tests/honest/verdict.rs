@@ -8,6 +8,7 @@ use super::{
 use hookward::provider::IdentityKind;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt::Write as _,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
 };
 
@@ -133,7 +134,7 @@ impl Verdict {
                 if std::env::var_os("HONEST_VERBOSE").is_some() {
                     self.describe(format!("never acknowledged: {name} event {}", told.event), content);
                 }
-                *self.refusals.entry(format!("{:?} {ending}", kind)).or_default() += 1;
+                *self.refusals.entry(format!("{kind:?} {ending}")).or_default() += 1;
             }
         }
         let name = &senders[first.sender].name;
@@ -170,10 +171,10 @@ impl Verdict {
         if self.described.len() < MAX_DESCRIBED {
             let mut text = what;
             for received in &content.received {
-                text.push_str(&format!("\n    {received:?}"));
+                write!(text, "\n    {received:?}").expect("a string");
             }
             for told in &content.told {
-                text.push_str(&format!("\n    event {}: {}", told.event, outcomes(told)));
+                write!(text, "\n    event {}: {}", told.event, outcomes(told)).expect("a string");
             }
             self.described.push(text);
         }

@@ -35,7 +35,7 @@ pub(super) async fn put_patiently(
     }
     let begun = trail.elapsed();
     let time = patience(&chosen.authentic, trail).min(LONGEST_WAIT);
-    let mut over = pin!(sleep(time - TIME_TO_FORWARD.min(time / 2)));
+    let mut over = pin!(sleep(time.saturating_sub(TIME_TO_FORWARD.min(time / 2))));
     let mut pause = FIRST_PAUSE;
     let decided = loop {
         tokio::select! {
