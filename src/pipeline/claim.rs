@@ -259,7 +259,8 @@ pub(super) fn time_for(authentic: &Authentic, to: &DestinationSpec, trail: &Trai
     to.timeout.min(patience(authentic, trail))
 }
 
-fn patience(authentic: &Authentic, trail: &Trail) -> Duration {
+/// The time within which the provider still takes an answer; unbounded where its deadline is not known.
+pub(super) fn patience(authentic: &Authentic, trail: &Trail) -> Duration {
     const LEAST: Duration = Duration::from_millis(100);
     let Some(deadline) = authentic.source.provider.facts().deadline else {
         return Duration::MAX;
