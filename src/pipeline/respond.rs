@@ -59,11 +59,18 @@ pub(super) fn turned_away(reason: &'static str) -> Ending {
     Ending::new(Outcome::Overloaded, reason).with_retry_after(1).closing()
 }
 
-pub(super) fn respond(ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {
-    let own_body = trail
-        .source
-        .as_ref()
-        .and_then(|source| source.provider.facts().own_body.clone());
+pub(super) fn respond(mut ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {
+    let facts = trail.source.as_ref().map(|source| source.provider.facts());
+    let own_body = facts.and_then(|facts| facts.own_body.clone());
+    let refuses =
+        matches!(ending.outcome, Outcome::Unverified | Outcome::Stale) && ending.status == StatusCode::UNAUTHORIZED;
+    let challenge = facts
+        .and_then(|facts| facts.www_authenticate.as_deref())
+        .filter(|_| refuses);
+    // The same one whatever the cause.
+    if let Some(value) = challenge.and_then(|challenge| HeaderValue::from_str(challenge).ok()) {
+        ending = ending.with_header(header::WWW_AUTHENTICATE, value);
+    }
     let request_id = trail.request_id;
     trail.end(&ending);
     render(ending, request_id.as_str(), own_body)
