@@ -11,8 +11,10 @@ mod connection;
 mod deadlines;
 mod exchange;
 mod frames;
+mod framing;
 pub mod gate;
 mod greeting;
+mod hpack;
 mod io;
 mod listener;
 mod occupancy;
@@ -64,6 +66,10 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Is this host ours, for this raw path? `host` is in lower case, without port, brackets and trailing dot; empty for
     /// HTTP/1.0 without a Host. (A load balancer's probe comes with an address for a Host, whatever `hosts` names.)
     fn serves_host(&self, host: &str, path: &str) -> bool;
+
+    /// Answers a load balancer's probe of this raw path; `None`: it is a request like any other. A probe neither counts
+    /// as a request nor prolongs a drain.
+    fn probe(&self, path: &str) -> Option<Response<Full<Bytes>>>;
 
     /// Answers a request that passed the gate. Of a body that is not read to its end the server drains a bounded rest
     /// and closes the connection. Framing headers of the answer (`Connection`, `Content-Length`, `Date`) are ours.

@@ -136,14 +136,19 @@ impl App for Edge {
         front.hosts.is_empty() || front.hosts.iter().any(|ours| ours == host)
     }
 
-    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
-        let client = {
-            let front = self.core.front.load();
-            if front.health_path.as_deref() == Some(request.uri().path()) {
-                return Response::new(Full::default());
+    fn probe(&self, path: &str) -> Option<Response<AnswerBody>> {
+        let is_probe = self.core.front.load().health_path.as_deref() == Some(path);
+        is_probe.then(|| {
+            let mut answer = Response::new(Full::default());
+            if self.core.shared.is_draining() {
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
-            front.client_ip.resolve(peer, request.headers())
-        };
+            answer
+        })
+    }
+
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
+        let client = self.core.front.load().client_ip.resolve(peer, request.headers());
         self.pipeline.handle(request, client).await
     }
 

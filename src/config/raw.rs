@@ -75,7 +75,7 @@ pub(super) struct ListenLong {
     /// Every connection of a peer in `client_ip.trust` must begin with a PROXY header (version 1 or 2), before TLS too;
     /// the address that it says counts as the peer's. Default false.
     pub proxy_protocol: Option<bool>,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<PathText>,
 }
 

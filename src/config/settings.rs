@@ -48,7 +48,7 @@ pub struct Listen {
     pub tls: Option<ServerTls>,
     /// Every connection of a trusted peer begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<String>,
 }
 
