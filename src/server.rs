@@ -30,7 +30,7 @@ pub use client_ip::ClientIp;
 pub use gate::GateRefusal;
 #[cfg(fuzzing)]
 pub use greeting::proxy_header_of;
-pub use greeting::{HeaderFault, Unwelcome, Welcome};
+pub use greeting::{HandshakeFault, HeaderFault, Unwelcome, Welcome};
 pub use listener::Listener;
 pub use occupancy::Occupancy;
 pub use shutdown::Shutdown;

@@ -115,6 +115,9 @@ impl App for Edge {
 
     fn turned_away(&self, address: SocketAddr, why: &Unwelcome) {
         let log = &self.core.shared.observers.log;
+        if self.core.front.load().tls.is_some() {
+            self.core.tls_failures.count(why);
+        }
         // Scanners and probes are everybody's daily noise; a load balancer that is set up wrongly is not.
         let level = match why {
             Unwelcome::Header(_) if self.complains() => Level::Warn,

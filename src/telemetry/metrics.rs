@@ -35,6 +35,7 @@ pub struct Metrics {
     signature_future: Labelled<1, Counter>,
     events_unreadable: Labelled<1, Counter>,
     replies_cut: Labelled<1, Counter>,
+    tls_handshake_failures: Labelled<1, Counter>,
     ledger_duration: [Histogram; LedgerOp::ALL.len()],
     reload: [Counter; 2],
     reload_success: Gauge,
@@ -114,6 +115,11 @@ impl Metrics {
                 "Authentic requests without a readable event",
             ),
             replies_cut: counters(&mut r, "replies_cut", "Answers of a destination cut at 64 KiB"),
+            tls_handshake_failures: counters(
+                &mut r,
+                "tls_handshake_failures",
+                "TLS handshakes with senders that failed, by cause",
+            ),
             ledger_duration: {
                 let family = durations(&mut r, "ledger_duration_seconds", LEDGER_HELP, || Histogram::new(OURS));
                 LedgerOp::ALL.map(|op| family.with([("op", op.label())]))
@@ -191,6 +197,11 @@ impl Metrics {
     /// The handles for requests that belong to no source (`source=""`): unknown paths, and what the gate refused.
     pub fn no_source(&self, outcomes: &[&'static str]) -> SourceMeters {
         self.meters("", outcomes)
+    }
+
+    /// The handle for failed TLS handshakes of one cause.
+    pub fn tls_handshake_failures(&self, cause: &'static str) -> Counter {
+        self.tls_handshake_failures.with([("cause", cause)])
     }
 
     /// Counts how long the ledger took to answer.

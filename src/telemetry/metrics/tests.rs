@@ -26,6 +26,7 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("hookward_build_info", "gauge", "version"),
     ("hookward_events_unreadable_total", "counter", "source"),
     ("hookward_replies_cut_total", "counter", "destination"),
+    ("hookward_tls_handshake_failures_total", "counter", "cause"),
     ("hookward_ledger_forgotten_total", "counter", ""),
     ("hookward_log_dropped_total", "counter", ""),
 ];
@@ -41,6 +42,7 @@ fn metrics() -> (Metrics, SourceMeters) {
     ];
     let meters = metrics.source(&stripe, OUTCOMES, &["2026".to_owned(), "1".to_owned()], &to);
     metrics.no_source(OUTCOMES);
+    metrics.tls_handshake_failures("timeout");
     (metrics, meters)
 }
 
