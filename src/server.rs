@@ -16,6 +16,7 @@ pub mod gate;
 mod greeting;
 mod hpack;
 mod io;
+mod kept;
 mod listener;
 mod occupancy;
 mod opening;
@@ -39,6 +40,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use std::{
+    any::Any,
     future::Future,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -92,6 +94,11 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Accepting failed for want of file descriptors or memory; it is tried again every 50 ms.
     fn accept_failed(&self, error: &std::io::Error);
 }
+
+/// In the extensions of an answer: what the server keeps until the answer is with the kernel (HTTP/1.1), or the peer's
+/// window has taken it (HTTP/2).
+#[derive(Clone)]
+pub struct UntilTaken(pub Arc<dyn Any + Send + Sync>);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

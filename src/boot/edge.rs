@@ -4,8 +4,8 @@ use super::Core;
 use crate::{
     config::Settings,
     event::Monotonic,
-    pipeline::{AnswerBody, Pipeline},
-    server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, Unwelcome, Welcome},
+    pipeline::{AnswerBody, HeldRoom, Pipeline},
+    server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, UntilTaken, Unwelcome, Welcome},
     source::Outcome,
     telemetry::Level,
     tls::ServerTls,
@@ -152,7 +152,11 @@ impl App for Edge {
 
     async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
         let client = self.core.front.load().client_ip.resolve(peer, request.headers());
-        self.pipeline.handle(request, client).await
+        let mut answer = self.pipeline.handle(request, client).await;
+        if let Some(room) = answer.extensions_mut().remove::<HeldRoom>() {
+            answer.extensions_mut().insert(UntilTaken(Arc::new(room)));
+        }
+        answer
     }
 
     fn refuse(&self, peer: Peer, head: &Parts, refusal: GateRefusal) -> Response<AnswerBody> {

@@ -94,6 +94,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// All bodies in memory together, bytes.
     pub buffered_bytes: u64,
+    /// The longest answer of an app that is handed through, bytes.
+    pub answer_bytes: u64,
     /// Time for a request head.
     pub header_timeout: Duration,
     /// Time for a body.

@@ -5,14 +5,21 @@ use crate::{
     event::Client,
     source::{Body, Ending, Outcome, Trail},
     telemetry::{Entropy, TraceParent, entropy},
+    upstream::Room,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use serde_json::json;
+use std::sync::Arc;
 
 /// The body of every answer: in one piece, its length known.
 pub type AnswerBody = Full<Bytes>;
+
+/// In the extensions of a long answer: the room that its body holds. Whoever serves the answer keeps it until the sender
+/// has the body.
+#[derive(Clone, Debug)]
+pub struct HeldRoom(pub Arc<dyn Room>);
 
 const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
 
@@ -86,9 +93,13 @@ pub(super) fn render(mut ending: Ending, request_id: &str, own_body: Option<Stri
         body,
         ..
     } = ending;
+    let mut room = None;
     let (mut headers, body) = match body {
         Body::Own => own(outcome, status, request_id, own_body),
-        Body::HandedThrough(reply) => (reply.headers, reply.body),
+        Body::HandedThrough(reply) => {
+            room = reply.room;
+            (reply.headers, reply.body)
+        }
         Body::Challenge(answer) => {
             let mut headers: HeaderMap = answer.headers.into_iter().collect();
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -103,6 +114,9 @@ pub(super) fn render(mut ending: Ending, request_id: &str, own_body: Option<Stri
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if let Some(room) = room {
+        response.extensions_mut().insert(HeldRoom(room));
+    }
     response
 }
 

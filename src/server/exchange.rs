@@ -1,8 +1,8 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
 use super::{
-    App, GateRefusal, Peer, RequestBody, accept::Worker, body::Carrier, connection::is_long, framing::Hidden, gate,
-    watch::Watch,
+    App, GateRefusal, Peer, RequestBody, UntilTaken, accept::Worker, body::Carrier, connection::is_long,
+    framing::Hidden, gate, watch::Watch,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
@@ -37,12 +37,18 @@ impl<A: App> Desk<A> {
         // Made here, so that a stream that is reset before it is polled still ends.
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
-            let response = desk.answer(request, index).await;
+            let mut response = desk.answer(request, index).await;
+            let mut kept: Option<UntilTaken> = response.extensions_mut().remove();
             let held = stream.is_some().then(|| Held::new(&desk.watch, &desk.worker));
             if held.is_none() {
+                kept.take().into_iter().for_each(|kept| desk.watch.kept.put(kept));
                 desk.watch.answered();
             }
-            Ok(response.map(|body| Answer { body, _held: held }))
+            Ok(response.map(|body| Answer {
+                body,
+                _held: held,
+                _kept: kept,
+            }))
         }
     }
 
@@ -60,7 +66,7 @@ impl<A: App> Desk<A> {
         let hidden = || {
             Some(index)
                 .filter(|_| !http2)
-                .and_then(|index| self.watch.hiding().of(index))
+                .and_then(|index| self.watch.hiding.of(index))
         };
         let judged = match hidden() {
             Some(Hidden::Fragment) => Err(GateRefusal::TargetFragment),
@@ -150,6 +156,7 @@ impl<A> Drop for Stream<A> {
 pub(super) struct Answer {
     body: Full<Bytes>,
     _held: Option<Held>,
+    _kept: Option<UntilTaken>,
 }
 
 impl Body for Answer {

@@ -117,7 +117,7 @@ impl<S> TimedIo<S> {
                 self.watched.bytes_came(self.now());
                 let watched = &self.watched;
                 self.framing
-                    .follow(bytes, |request, what| watched.hiding().note(request, what));
+                    .follow(bytes, |request, what| watched.hiding.note(request, what));
             }
         }
         if !self.framing.request_line_is_too_long() {

@@ -1,6 +1,6 @@
 //! What one connection notes about itself for the worker's tick, and the order that the tick leaves there.
 
-use super::{frames::Refused, framing::Hiding};
+use super::{frames::Refused, framing::Hiding, kept::Kept};
 use futures_util::task::AtomicWaker;
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -87,7 +87,9 @@ pub(super) struct Watch {
     /// Requests that the parser has given out (HTTP/1.1).
     requests: AtomicU32,
     /// What the parser hides (HTTP/1.1).
-    hiding: Hiding,
+    pub(super) hiding: Hiding,
+    /// What answers hold that are not with the kernel yet (HTTP/1.1).
+    pub(super) kept: Kept,
     /// It holds what it could give back while it is idle (HTTP/1.1).
     works: AtomicBool,
     /// It speaks HTTP/2.
@@ -115,6 +117,7 @@ impl Watch {
             body_is_long: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             hiding: Hiding::default(),
+            kept: Kept::default(),
             works: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -149,11 +152,6 @@ impl Watch {
         self.body_is_long.store(body_is_long, Relaxed);
         self.phase.store(Phase::Busy as u8, Relaxed);
         self.requests.fetch_add(1, Relaxed)
-    }
-
-    /// What the parser hides (HTTP/1.1).
-    pub(super) fn hiding(&self) -> &Hiding {
-        &self.hiding
     }
 
     /// It takes what a request needs.
@@ -234,6 +232,7 @@ impl Watch {
     pub(super) fn flushed(&self, now: u32) -> bool {
         let answered = self.unflushed.swap(false, Relaxed);
         if answered {
+            self.kept.clear();
             self.enter(Phase::Idle, now);
         }
         answered

@@ -52,11 +52,10 @@ impl HandshakeFault {
             (Some(Error::PeerIncompatible(_) | Error::NoApplicationProtocol), _) => Self::Incompatible,
             (Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)), _) => Self::ClientCertificate,
             (Some(Error::AlertReceived(_)), _) => Self::Alert,
-            (Some(_), _) => Self::Other,
             (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 Self::Disconnected
             }
-            (None, _) => Self::Other,
+            _ => Self::Other,
         }
     }
 }
