@@ -7,6 +7,7 @@ mod operate;
 mod probe;
 mod reload;
 mod surroundings;
+mod tls_failures;
 pub mod trial;
 mod watch;
 mod worker;
@@ -39,6 +40,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tls_failures::TlsFailures;
 use tokio::sync::{Notify, watch as state};
 use tokio_util::sync::CancellationToken;
 
@@ -114,6 +116,7 @@ struct Core {
     settings: ArcSwap<Settings>,
     shared: Arc<Shared>,
     front: ArcSwap<Front>,
+    tls_failures: TlsFailures,
     occupancy: Arc<Occupancy>,
     shutdown: Shutdown,
     replays: Arc<Replays>,
@@ -161,6 +164,7 @@ impl Sidecar {
             recent: Recent::default(),
         };
         metrics.config_loaded(clock.wall());
+        let tls_failures = TlsFailures::new(&metrics);
         let core = Arc::new(Core {
             shared: Arc::new(Shared {
                 live: ArcSwap::from_pointee(live),
@@ -181,6 +185,7 @@ impl Sidecar {
                 draining: AtomicBool::new(false),
             }),
             front: ArcSwap::from_pointee(front),
+            tls_failures,
             occupancy: Occupancy::new(settings.limits.connections, settings.limits.in_flight),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),
@@ -321,11 +326,13 @@ fn background(
                         admin::serve_admin(admin, control.clone(), access, bounds, stop.clone()),
                     );
                 };
+                let observers = &core.shared.observers;
                 let tending = async {
                     tokio::join!(
                         recovery.run(),
                         reload::tend(&core, signals),
-                        probe::watch_upstreams(&core)
+                        probe::watch_upstreams(&core),
+                        core.tls_failures.report(&*observers.clock, &observers.log),
                     );
                 };
                 tokio::select! {

@@ -29,7 +29,7 @@ pub use limited::Limited;
 pub use penalty::Penalties;
 pub use rate_limit::RateLimit;
 pub use repeats::{Repeat, Repeats};
-pub use room::{Crowded, Room, Rooms, SourceBytes};
+pub use room::{AnswerRoom, Crowded, Room, Rooms, SourceBytes};
 pub use shared::Lender;
 pub use source::{LimitKey, SourceLimiter};
 pub use waits::{Wait, Waits};

@@ -19,7 +19,7 @@ mod voyage;
 
 use authenticate::Stopped;
 pub use claim::Landing;
-pub use respond::AnswerBody;
+pub use respond::{AnswerBody, HeldRoom};
 
 use crate::{
     event::Client,
@@ -95,6 +95,8 @@ pub struct Live {
     pub namespace: String,
     /// Time for a body.
     pub body_timeout: Duration,
+    /// The longest answer of an app that is handed through, bytes.
+    pub answer_bytes: u64,
     /// Time that a call to the ledger may take: part of a claim's lease.
     pub ledger_timeout: Duration,
     /// Room of each destination.

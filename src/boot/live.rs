@@ -72,6 +72,7 @@ pub(super) fn live(
         sources,
         namespace,
         body_timeout: settings.limits.body_timeout,
+        answer_bytes: settings.limits.answer_bytes,
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
         places: Places::of(settings.limits.in_flight as u64, settings.destinations.len()),
     })

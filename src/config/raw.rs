@@ -75,7 +75,7 @@ pub(super) struct ListenLong {
     /// Every connection of a peer in `client_ip.trust` must begin with a PROXY header (version 1 or 2), before TLS too;
     /// the address that it says counts as the peer's. Default false.
     pub proxy_protocol: Option<bool>,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<PathText>,
 }
 
@@ -188,6 +188,10 @@ pub(super) struct Limits {
     pub in_flight: Option<u64>,
     /// All bodies in memory together; `auto` is a quarter of the cgroup's memory limit, at most 64MiB.
     pub buffered_bytes: Option<SizeText>,
+    /// The longest answer of an app that is handed through, always whole; a longer one is answered 502 once the ledger is
+    /// settled. What answers have over 64KiB counts as `buffered_bytes`, of which all of them together may have half.
+    /// Default 1MiB.
+    pub answer_bytes: Option<SizeText>,
     /// Time for a request's head. Default 5s.
     pub header_timeout: Option<DurationText>,
     /// Time for a body. Default 10s.

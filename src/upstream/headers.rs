@@ -152,7 +152,7 @@ pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> Arc<str> {
     signed_id.filter(is_safe).map_or_else(|| key.shared_text(), Into::into)
 }
 
-/// Our own namespace. The argument is folded (see `folded`).
+/// Our own namespace: `hookward` and a byte that is neither a letter nor a digit. The argument is folded (see `folded`).
 pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with("hookward-")
 }
@@ -166,13 +166,15 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
     ) || name.starts_with("proxy-")
 }
 
-/// The name with `_` read as `-`: CGI and WSGI apps cannot tell `hookward_verified` from `hookward-verified`.
+/// The name with every byte but letters and digits read as `-`: CGI and WSGI apps cannot tell `hookward_verified` from
+/// `hookward-verified`, and PHP reads `hookward.verified` as the same name.
 pub(super) fn folded(name: &HeaderName) -> Cow<'_, str> {
     let name = name.as_str();
-    if name.contains('_') {
-        Cow::Owned(name.replace('_', "-"))
-    } else {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if name.bytes().all(is_plain) {
         Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
     }
 }
 

@@ -19,6 +19,7 @@ mod breaker;
 mod clients;
 mod contract_ops;
 mod contract_wire;
+mod credentials;
 mod destinations;
 mod edge;
 mod faults;

@@ -1,14 +1,14 @@
 //! The request target: its form, and the bytes that make two parsers see two different paths.
 
 use super::GateRefusal;
-use http::{Version, request::Parts};
+use http::{Version, header, request::Parts, uri::Authority};
 
 /// Paths are matched raw and forwarded raw, never decoded or normalised here. So whatever an app behind us might decode
 /// or normalise into another path than the one that was matched is refused.
 pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     let uri = &head.uri;
     // HTTP/2 always carries a scheme and an authority, and has no absolute form. A scheme never comes without an authority.
-    if head.version != Version::HTTP_2 && uri.authority().is_some() {
+    if head.version != Version::HTTP_2 && uri.authority().is_some_and(|authority| !is_of_host(head, authority)) {
         return Err(GateRefusal::TargetForm);
     }
     // Not of `path()`, which is a slash where the target is but a query: HTTP/2 can bring such a one.
@@ -21,6 +21,19 @@ pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     let query = uri.query().unwrap_or("").as_bytes();
     let honest = path_is_plain(uri.path().as_bytes()) && query.iter().all(u8::is_ascii_graphic);
     if honest { Ok(()) } else { Err(GateRefusal::TargetBytes) }
+}
+
+/// Does a target in absolute form name what `Host` names? The default port of its scheme may stand in either or in none.
+/// An authority with userinfo never equals a `Host` that the gate lets in.
+fn is_of_host(head: &Parts, authority: &Authority) -> bool {
+    let default_port = match head.uri.scheme_str() {
+        Some("http") => ":80",
+        Some("https") => ":443",
+        _ => return false,
+    };
+    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| bare(host) == bare(authority.as_str()))
 }
 
 /// No empty segment but the last, and every segment plain. `path` starts with a slash.

@@ -39,6 +39,9 @@ pub fn paths(t: &mut Table) {
         "/github?a=\"",
         "/github?<",
         "/github?>",
+        "/github#x",
+        "/github?a=b#x",
+        "/#/github",
     ] {
         let p = t.good().start(&format!("POST {path} HTTP/1.1"));
         t.refused(35, path, &p, 400);
