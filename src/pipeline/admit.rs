@@ -29,9 +29,9 @@ pub(super) fn admit(
     client: Client,
     trail: &mut Trail,
 ) -> Result<Admitted, Ending> {
-    let Some((source, key_path)) = live.routes.find(head.uri.path()) else {
-        return Err(Ending::new(Outcome::NoSource, "no source has this path").closing_unread(&head));
-    };
+    let found = live.routes.find(head.uri.path());
+    let (source, key_path) =
+        found.map_err(|unrouted| Ending::new(Outcome::NoSource, unrouted.to_string()).closing_unread(&head))?;
     trail.source = Some(source.clone());
     allowed_method(source, &head).map_err(|ending| ending.closing_unread(&head))?;
     let enrols = shared.enrolments.expects(&source.name, trail.arrived) && source.provider.asks_to_enrol(&head);

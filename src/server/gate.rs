@@ -33,7 +33,8 @@ pub enum GateRefusal {
     /// A target in absolute or authority form, or `*`: an origin is asked for a path.
     #[error("form of the target")]
     TargetForm,
-    /// A path with dot segments, empty segments, a backslash, encoded separators or raw bytes that have to be encoded.
+    /// A path with dot segments, empty segments, a backslash, encoded separators or unreserved characters, or raw bytes
+    /// that have to be encoded.
     #[error("bytes of the target")]
     TargetBytes,
     /// No Host where one is needed.

@@ -38,6 +38,7 @@ mod proxy_protocol;
 mod redaction;
 mod reload;
 mod replicas;
+mod routes;
 mod shutdown;
 mod slow;
 mod subscriptions;

@@ -20,7 +20,8 @@ pub(in crate::config) struct Source {
     /// A preset (`hookward providers` lists them), `custom` with `verify`, `token`, or `none`.
     #[schemars(required)]
     pub provider: Option<ProviderText>,
-    /// The path that it sends to; `/hooks/*` takes everything below `/hooks/`.
+    /// The path that it sends to; `/hooks/*` takes everything below `/hooks/`, less what an app could read as another
+    /// source's path (other case, a trailing slash, `;parameters`).
     pub path: Option<PathText>,
     /// Several of them.
     pub paths: Option<Listed<PathText>>,

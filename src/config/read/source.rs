@@ -11,6 +11,7 @@ use crate::config::{
 };
 use crate::{
     event::{PathRule, SourceName},
+    provider::preset::Covers,
     replay::OnOutage,
 };
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct ReadSource<'t> {
     pub name: String,
     pub spot: Spot<'t>,
     pub paths: Vec<(PathRule, Span)>,
+    /// Does it prove what is sent, and not only who sends it, or nothing at all?
+    pub proves_content: bool,
     /// `None`: reported.
     pub settings: Option<SourceSettings>,
     /// Targets in `to`, also those of a source that was reported.
@@ -93,6 +96,10 @@ impl Reader<'_> {
             self.warn_of_replays(spot, name, defaults, scheme, replay, on_outage, around.redis, prefix);
             self.unsigned_forward(raw, spot, &to, scheme);
         }
+        // One that was reported needs no warning.
+        let proves_content = scheme
+            .as_ref()
+            .is_none_or(|scheme| scheme.facts.covers != Covers::Nothing);
         let names = to.iter().map(|route| route.destination.name.to_string()).collect();
         let settings = parsed_name.zip(scheme).map(|(name, scheme)| {
             let Scheme {
@@ -119,6 +126,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             spot,
             paths,
+            proves_content,
             settings,
             names,
         }
