@@ -23,7 +23,7 @@ pub use respond::AnswerBody;
 
 use crate::{
     event::Client,
-    limit::{Budget, Fetches, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
+    limit::{Fetches, Handshakes, InFlight, Lender, Penalties, Repeats, Rooms, Waits},
     replay::{Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
@@ -72,7 +72,7 @@ pub struct Shared {
     /// Secrets that handshakes are expected to hand out.
     pub enrolments: Enrolments,
     /// Requests between gate and answer.
-    pub in_flight: Budget,
+    pub in_flight: InFlight,
     /// Those of them that wait for their bodies.
     pub waits: Waits,
     /// Bytes of bodies in memory.
@@ -236,6 +236,13 @@ async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail)
     match spend::spend(worker, claimed, trail).await {
         Ok(cleared) => deliver::deliver(worker, cleared, trail).await,
         Err(ending) => ending,
+    }
+}
+
+impl Live {
+    /// There is no other source to leave anything to.
+    fn is_lone_source(&self) -> bool {
+        self.sources.len() == 1
     }
 }
 

@@ -20,7 +20,7 @@ pub use trail::{Observers, Trail};
 
 use crate::{
     event::{EventName, Glob, ProviderName, SourceName, Timestamp},
-    limit::{RateLimit, SourceBytes},
+    limit::{RateLimit, SourceBytes, SourceInFlight},
     provider::{JsonPointer, Keys, Provider},
     replay::{OnOutage, ReplayPolicy, SourceTag},
     telemetry::SourceMeters,
@@ -56,6 +56,8 @@ pub struct Source {
     pub events: Vec<Glob>,
     /// Where its deliveries go, in the order of the file.
     pub routes: Vec<Route>,
+    /// Its requests in flight.
+    pub in_flight: SourceInFlight,
     /// Bytes of its bodies in memory.
     pub bytes: SourceBytes,
     /// The longest body, bytes.

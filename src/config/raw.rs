@@ -183,7 +183,8 @@ pub(super) struct Limits {
     /// Open connections. Default 10000.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub connections: Option<u64>,
-    /// Requests between gate and answer. Default 1024.
+    /// Requests between gate and answer, those that wait for the app included. While more than half is in use, one source
+    /// of several has at most half, a `none` source an eighth. Default 1024.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub in_flight: Option<u64>,
     /// All bodies in memory together; `auto` is a quarter of the cgroup's memory limit, at most 64MiB.

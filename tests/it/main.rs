@@ -39,6 +39,7 @@ mod redaction;
 mod reload;
 mod replicas;
 mod routes;
+mod shares;
 mod shutdown;
 mod slow;
 mod subscriptions;

@@ -78,11 +78,11 @@ impl Reader<'_> {
             );
         }
         let max_body = self.parsed(raw.max_body.as_deref(), spot.at("max_body"), value::size);
-        let rate_limit = self.rate_limit(
-            raw.rate_limit.as_ref(),
-            spot.at("rate_limit"),
-            defaults.rate_limit.as_ref(),
-        );
+        let base = match raw.provider.as_deref() {
+            Some("none") => &defaults.unverified_rate_limit,
+            _ => &defaults.rate_limit,
+        };
+        let rate_limit = self.rate_limit(raw.rate_limit.as_ref(), spot.at("rate_limit"), base.as_ref());
         let on_outage = raw.on_outage.map_or(around.outage, Into::into);
         let mut secrets = self.secrets_of(raw, spot, name, defaults);
         let scheme = self.scheme(raw, spot, name, defaults, &mut secrets);
