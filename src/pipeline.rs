@@ -17,14 +17,15 @@ mod respond;
 mod spend;
 mod voyage;
 
-use authenticate::Stopped;
+use authenticate::{Authentic, Stopped};
 pub use claim::Landing;
 pub use respond::AnswerBody;
 
 use crate::{
-    event::Client,
+    event::{Client, Monotonic, SourceName},
     limit::{Fetches, Handshakes, InFlight, Lender, Penalties, Repeats, Rooms, Waits},
-    replay::{Flights, Replay},
+    provider::Verified,
+    replay::{Claim, Flights, Replay},
     source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
     upstream::{Fetcher, Outbound, Places},
@@ -256,6 +257,22 @@ impl Shared {
     /// Who is trusted is asked of the client and not of the table, because a reload changes the one and not the other.
     fn penalties_of(&self, client: &Client) -> Option<&Penalties> {
         self.penalties.as_ref().filter(|_| !client.perhaps_many)
+    }
+
+    /// The ledger granted an attempt. The first one of a delivery exempts its client from penalties; a further one may be a
+    /// captured request of a delivery that keeps failing.
+    fn granted(&self, authentic: &Authentic, claim: &Claim, now: Monotonic) {
+        // In an outage of Redis a repeat looks new.
+        if claim.attempt() == 1 && !claim.is_local() && authentic.evidence.verified != Verified::None {
+            self.exempt(&authentic.client, &authentic.source.name, now);
+        }
+    }
+
+    /// This client is not penalized at this source for 24 h.
+    fn exempt(&self, client: &Client, source: &SourceName, now: Monotonic) {
+        if let Some(penalties) = self.penalties_of(client) {
+            penalties.pardon(client.ip, source, now);
+        }
     }
 
     /// How many deliveries may be under way to one destination now.

@@ -195,7 +195,8 @@ pub(super) struct Limits {
     pub body_timeout: Option<DurationText>,
     /// Time to finish after SIGTERM. Default 15s.
     pub shutdown_grace: Option<DurationText>,
-    /// Penalty for failed verifications, per client and source. Default 30/m, burst 30.
+    /// Penalty for failed verifications, per client and source; not for a client that brought a new delivery within 24 h.
+    /// Default 30/m, burst 30.
     pub failed_verifications: Option<FailedVerifications>,
     /// Records of the in-process ledger; with Redis, of what this process remembers of it. Default 65536.
     #[schemars(range(min = 1, max = 100_000_000))]

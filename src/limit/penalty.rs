@@ -16,7 +16,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// How many prefixes are tracked, and how many clients are remembered as honest.
 const PLACES: usize = 65_536;
-/// How long a client that verified is never penalized.
+/// How long a client that brought a new delivery is never penalized.
 const PARDON: Duration = Duration::from_hours(24);
 /// A pardon younger than this is not written again: an honest sender costs a look, not a write, per request.
 const FRESH: Duration = Duration::from_hours(1);
@@ -103,7 +103,7 @@ impl Penalties {
         }
     }
 
-    /// Remembers that this client verified for this source: for 24 h it is not penalized there.
+    /// Remembers that this client brought this source a new delivery: for 24 h it is not penalized there.
     pub fn pardon(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
         let pardons = &self.tables.pardons;
         let tag = pardons.tag((source, Prefix::of(client)));
@@ -117,7 +117,7 @@ impl Penalties {
         }
     }
 
-    /// Did this client verify for this source within 24 h?
+    /// Did this client bring this source a new delivery within 24 h?
     pub fn knows(&self, client: IpAddr, source: &SourceName, now: Monotonic) -> bool {
         self.is_pardoned(Prefix::of(client), source, now)
     }

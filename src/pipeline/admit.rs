@@ -45,7 +45,7 @@ pub(super) fn admit(
             .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?
     };
     if verifier.is_handshake() {
-        let asked = shared.handshakes.spend(client.ip, &source.name, trail.arrived);
+        let asked = shared.handshakes.spend(&client, &source.name, trail.arrived);
         asked.map_err(|over| {
             Ending::limited(Outcome::RateLimited, "too many handshakes of this client", &over).closing_unread(&head)
         })?;

@@ -137,6 +137,7 @@ async fn lead(
     match put_patiently(worker, &case.ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
+            worker.shared.granted(&chosen.authentic, &claim, trail.arrived);
             let (hold, leader) = (Hold::Claim(Box::new(claim)), Some(leader));
             Ok(Claimed { chosen, hold, leader })
         }

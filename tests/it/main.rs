@@ -33,6 +33,7 @@ mod operate;
 mod outage;
 mod outcomes;
 mod page;
+mod penalties;
 mod process;
 mod proxy_protocol;
 mod redaction;
