@@ -81,6 +81,9 @@ fn headers(
     }
     if let Some(penalties) = shared.penalties_of(client)
         && let Some(limited) = penalties.check(client.ip, &source.name, trail.arrived, shared.under_pressure())
+        && (source.provider.facts().automatic_retries
+            || shared.under_pressure()
+            || !penalties.may_verify_anyway(client.ip, &source.name, trail.arrived))
     {
         return Err(Ending::limited(
             Outcome::Penalized,

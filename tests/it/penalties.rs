@@ -5,6 +5,7 @@ use super::support::{
     sidecar::NOW,
     signed::{self, push},
 };
+use std::time::Duration;
 
 const SOURCES: &str = "
 client_ip: {trust: [127.0.0.0/8]}
@@ -84,4 +85,46 @@ fn what_is_stale_or_has_no_ledger_earns_no_exemption_but_a_token_does() {
         "delivered"
     );
     assert_eq!(forgeries(&sidecar, "192.0.2.1", &job("wrong")), None);
+}
+
+#[test]
+fn where_the_provider_never_retries_a_penalized_client_is_verified_once_a_second() {
+    let app = App::start();
+    let sidecar = Sidecar::before(&app, SOURCES);
+    let ended = |request: Request| sidecar.send(&from("203.0.113.1", request)).outcome().to_owned();
+    let bad = || signed::stripe("/stripe", NOW, b"{}").replace("Stripe-Signature", format!("t={NOW},v1=00"));
+    assert_eq!(forgeries(&sidecar, "203.0.113.1", &forged("/github")), Some(30));
+    assert_eq!(forgeries(&sidecar, "203.0.113.1", &bad()), Some(30));
+    // Of the penalty's own half a cell is forgiven by then.
+    sidecar.advance(Duration::from_secs(1));
+    assert_eq!(ended(bad()), "penalized", "Stripe retries");
+    assert_eq!(ended(forged("/github")), "unverified");
+    assert_eq!(ended(push(1)), "penalized", "once a second");
+    sidecar.advance(Duration::from_millis(999));
+    assert_eq!(ended(push(1)), "penalized");
+    sidecar.advance(Duration::from_millis(1));
+    assert_eq!(ended(push(1)), "delivered");
+}
+
+#[test]
+fn under_pressure_a_penalized_client_waits() {
+    let app = App::start();
+    let sidecar = Sidecar::before(&app, &format!("limits: {{workers: 2, in_flight: 4}}\n{SOURCES}"));
+    assert_eq!(forgeries(&sidecar, "203.0.113.1", &forged("/github")), Some(30));
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script((0..3).map(|_| Script::status(200).behind(&open)));
+    std::thread::scope(|scope| {
+        let sidecar = &sidecar;
+        let held: Vec<_> = (1..=3)
+            .map(|n| scope.spawn(move || sidecar.send(&from("192.0.2.1", push(n)))))
+            .collect();
+        app.wait_for(3);
+        sidecar.advance(Duration::from_secs(1));
+        assert_eq!(sidecar.send(&from("203.0.113.1", push(9))).outcome(), "penalized");
+        open.send_replace(true);
+        for one in held {
+            assert_eq!(one.join().expect("no panic").outcome(), "delivered");
+        }
+    });
+    assert_eq!(sidecar.send(&from("203.0.113.1", push(9))).outcome(), "delivered");
 }
