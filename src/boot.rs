@@ -5,6 +5,7 @@ mod edge;
 mod live;
 mod operate;
 mod probe;
+mod proven;
 mod reload;
 mod surroundings;
 pub mod trial;
@@ -23,7 +24,7 @@ use crate::{
     pipeline::Shared,
     replay::{Flights, Recovery, Replays},
     server::{Listener, Occupancy, Shutdown},
-    source::{Enrolments, Observers, Outcome},
+    source::{Enrolments, Observers, Outcome, ProvenUrls},
     store,
     telemetry::{Level, Log, Metrics, Recent},
     upstream::Fetcher,
@@ -171,6 +172,7 @@ impl Sidecar {
                 repeats: Repeats::new(),
                 handshakes: Handshakes::new(),
                 fetches: Fetches::new(),
+                proven: ProvenUrls::default(),
                 fetcher: Arc::new(fetcher),
                 enrolments: Enrolments::default(),
                 in_flight: InFlight::new(settings.limits.in_flight as u64),
@@ -191,6 +193,7 @@ impl Sidecar {
             reload_asked: Notify::new(),
             reloads: state::Sender::new(None),
         });
+        proven::read_file(&core);
         let workers = listeners
             .into_iter()
             .enumerate()
@@ -324,7 +327,8 @@ fn background(
                     tokio::join!(
                         recovery.run(),
                         reload::tend(&core, signals),
-                        probe::watch_upstreams(&core)
+                        probe::watch_upstreams(&core),
+                        proven::tend(&core)
                     );
                 };
                 tokio::select! {

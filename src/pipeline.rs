@@ -26,7 +26,7 @@ use crate::{
     limit::{Fetches, Handshakes, InFlight, Lender, Penalties, Repeats, Rooms, Waits},
     provider::Verified,
     replay::{Claim, Flights, Replay},
-    source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
+    source::{Ending, Enrolments, Observers, Outcome, ProvenUrls, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
     upstream::{Fetcher, Outbound, Places},
 };
@@ -68,6 +68,8 @@ pub struct Shared {
     pub handshakes: Handshakes,
     /// Fetches that strangers ask for.
     pub fetches: Fetches,
+    /// Where keys stand that verified before.
+    pub proven: ProvenUrls,
     /// Brings what providers publish.
     pub fetcher: Arc<Fetcher>,
     /// Secrets that handshakes are expected to hand out.

@@ -6,6 +6,7 @@ mod expiry;
 mod fetched;
 mod identity;
 pub mod outcome;
+pub mod proven;
 pub mod routes;
 pub mod trail;
 
@@ -15,6 +16,7 @@ pub use expiry::unexpired;
 pub use fetched::{Fetched, Missing, Wish};
 pub use identity::{DeliveryIdentity, Scope};
 pub use outcome::Outcome;
+pub use proven::ProvenUrls;
 pub use routes::Routes;
 pub use trail::{Observers, Trail};
 

@@ -39,6 +39,9 @@ pub(super) struct Root {
     pub upstream: Option<Upstream>,
     /// Redis holds the replay ledger for all replicas. Absent: it lives in this process.
     pub redis: Option<Redis>,
+    /// A directory for small things that survive a restart: without `redis`, the URLs of provider keys that verified. Never
+    /// secrets or bodies.
+    pub state_dir: Option<Text>,
     /// Whose forwarding headers are believed.
     pub client_ip: Option<ClientIp>,
     /// Bounds of the process.

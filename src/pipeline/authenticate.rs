@@ -79,7 +79,7 @@ pub(super) fn authenticate(
         .and_then(|finding| unexpired(finding, &source.not_after, now))
         .map_err(|refusal| refused(worker, &source, &client, trail, &refusal))?;
     if let Some(published) = published {
-        published.proved();
+        published.proved(&worker.shared, &source.name);
     }
     let evidence = match finding {
         Finding::Challenge(answer) => return Err(challenge(&source, answer).into()),

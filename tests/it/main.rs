@@ -35,6 +35,7 @@ mod outcomes;
 mod page;
 mod penalties;
 mod process;
+mod proven_keys;
 mod proxy_protocol;
 mod redaction;
 mod reload;
