@@ -39,6 +39,9 @@ pub(super) struct Root {
     pub upstream: Option<Upstream>,
     /// Redis holds the replay ledger for all replicas. Absent: it lives in this process.
     pub redis: Option<Redis>,
+    /// A directory for small things that survive a restart: without `redis`, the URLs of provider keys that verified. Never
+    /// secrets or bodies.
+    pub state_dir: Option<Text>,
     /// Whose forwarding headers are believed.
     pub client_ip: Option<ClientIp>,
     /// Bounds of the process.
@@ -183,7 +186,8 @@ pub(super) struct Limits {
     /// Open connections. Default 10000.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub connections: Option<u64>,
-    /// Requests between gate and answer. Default 1024.
+    /// Requests between gate and answer, those that wait for the app included. While more than half is in use, one source
+    /// of several has at most half, a `none` source an eighth. Default 1024.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub in_flight: Option<u64>,
     /// All bodies in memory together; `auto` is a quarter of the cgroup's memory limit, at most 64MiB.
@@ -198,7 +202,8 @@ pub(super) struct Limits {
     pub body_timeout: Option<DurationText>,
     /// Time to finish after SIGTERM. Default 15s.
     pub shutdown_grace: Option<DurationText>,
-    /// Penalty for failed verifications, per client and source. Default 30/m, burst 30.
+    /// Penalty for failed verifications, per client and source; not for a client that brought a new delivery within 24 h.
+    /// Default 30/m, burst 30.
     pub failed_verifications: Option<FailedVerifications>,
     /// Records of the in-process ledger; with Redis, of what this process remembers of it. Default 65536.
     #[schemars(range(min = 1, max = 100_000_000))]

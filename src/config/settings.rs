@@ -25,6 +25,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Redis; `None`: the ledger lives in this process.
     pub redis: Option<Redis>,
+    /// Where small things survive a restart; `None`: nowhere but in Redis.
+    pub state_dir: Option<PathBuf>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// Bounds of the process.

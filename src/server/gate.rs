@@ -33,7 +33,8 @@ pub enum GateRefusal {
     /// A target in authority form, `*`, or in absolute form for another authority than `Host` names.
     #[error("form of the target")]
     TargetForm,
-    /// A path with dot segments, empty segments, a backslash, encoded separators or raw bytes that have to be encoded.
+    /// A path with dot segments, empty segments, a backslash, encoded separators or unreserved characters, or raw bytes
+    /// that have to be encoded.
     #[error("bytes of the target")]
     TargetBytes,
     /// A fragment: no client sends one (RFC 9110, section 7.1), and parsers disagree on where the target ends.

@@ -203,7 +203,7 @@ sources:
         ("/hooks/deeper", "all"),
         ("/hooks/deep/a", "deep"),
         ("/hooks/deep/one", "one"),
-        ("/hooks/deep/one/", "deep"),
+        ("/hooks/deep/one/a", "deep"),
         ("/other", "one"),
     ]
     .into_iter()
@@ -214,7 +214,14 @@ sources:
         assert_eq!(answer.outcome(), "delivered", "{path}");
         assert_eq!(app.seen()[n].header("hookward-source"), Some(source), "{path}");
     }
-    for path in ["/hooks", "/hooks/", "/hook/a", "/other/", "/Hooks/a"] {
+    for path in [
+        "/hooks",
+        "/hooks/",
+        "/hook/a",
+        "/other/",
+        "/Hooks/a",
+        "/hooks/deep/one/",
+    ] {
         let answer = sidecar.send(&signed::github(path, "d", b"{}"));
         assert_eq!((answer.status, answer.outcome()), (404, "no_source"), "{path}");
     }

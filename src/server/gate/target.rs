@@ -1,6 +1,7 @@
 //! The request target: its form, and the bytes that make two parsers see two different paths.
 
 use super::GateRefusal;
+use crate::event::path::is_unreserved;
 use http::{Version, header, request::Parts, uri::Authority};
 
 /// Paths are matched raw and forwarded raw, never decoded or normalised here. So whatever an app behind us might decode
@@ -48,7 +49,8 @@ fn path_is_plain(path: &[u8]) -> bool {
     true
 }
 
-/// Decodes one segment, once, to see whether it hides a separator, a control or a dot segment (`%2e%2e`, `..;x`).
+/// Decodes one segment, once, to see whether it hides a separator, a control, a dot segment (`..;x`) or an unreserved
+/// character: a parser that decodes the latter reads another path than one that does not (RFC 3986, section 6.2.2.2).
 fn segment_is_plain(segment: &[u8]) -> bool {
     // Nearly every segment is of bytes that need no second look.
     let ordinary = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#' | b';');
@@ -64,7 +66,7 @@ fn segment_is_plain(segment: &[u8]) -> bool {
                     return false;
                 };
                 let byte = high * 16 + low;
-                if byte.is_ascii_control() || matches!(byte, b'/' | b'\\') {
+                if byte.is_ascii_control() || is_unreserved(byte) || matches!(byte, b'/' | b'\\') {
                     return false;
                 }
                 rest = after;
