@@ -169,7 +169,8 @@ pub(super) struct RedisTls {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`client_ip`")]
 pub(super) struct ClientIp {
-    /// Hops whose forwarding header is believed: your load balancer's addresses. Default none.
+    /// Hops whose forwarding header is believed: your load balancer's addresses. `[]` states that clients connect directly:
+    /// private and loopback peers can then be penalized too. Default none.
     pub trust: Option<Listed<NetworkText>>,
     /// The header that they write. Default x-forwarded-for.
     pub header: Option<Forwarding>,

@@ -81,6 +81,8 @@ pub struct Redis {
 pub struct ClientIp {
     /// Hops that are believed.
     pub trust: Vec<IpNet>,
+    /// `trust: []` is stated: clients connect directly.
+    pub direct: bool,
     /// The header that they write: `x-forwarded-for` or `forwarded`.
     pub header: http::HeaderName,
 }

@@ -94,6 +94,17 @@ fn is_forbidden_address(address: IpAddr) -> bool {
     }
 }
 
+/// Does traffic to this host stay on this machine? A name other than `localhost` may resolve to any address.
+pub(super) fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+}
+
 fn host(written: &str, url: &str) -> Result<String, Fault> {
     let bare = written.trim_start_matches('[').trim_end_matches(']');
     let refused = || {

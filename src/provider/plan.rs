@@ -142,6 +142,21 @@ impl Plan {
         self.algorithm.is_bare() || self.covers == Covers::Nothing
     }
 
+    /// Does every signature cover the path?
+    pub fn signs_path(&self) -> bool {
+        let signs =
+            |template: &Template| template.has_url() || template.has(|piece| matches!(piece, Piece::TargetEscaped));
+        let required = || {
+            self.require
+                .iter()
+                .any(|(_, values)| !values.is_empty() && values.iter().all(signs))
+        };
+        match self.message() {
+            Some(message) => message.signs_path(),
+            None => (!self.templates.is_empty() && self.templates.iter().all(signs)) || required(),
+        }
+    }
+
     /// Does a signed id key the ledger, where the request bears it?
     pub fn has_key_id(&self) -> bool {
         self.id

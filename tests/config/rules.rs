@@ -56,7 +56,8 @@ fn the_smallest_file_has_the_built_in_values() {
     assert_eq!(settings.listen.address.to_string(), "0.0.0.0:9480");
     assert_eq!(settings.health.to_string(), "0.0.0.0:9481");
     assert_eq!(settings.admin.address.to_string(), "127.0.0.1:9482");
-    assert!(settings.redis.is_none() && settings.hosts.is_empty() && settings.client_ip.trust.is_empty());
+    assert!(settings.redis.is_none() && settings.hosts.is_empty());
+    assert!(settings.client_ip.trust.is_empty() && !settings.client_ip.direct);
     assert_eq!(settings.client_ip.header, "x-forwarded-for");
     let limits = &settings.limits;
     assert_eq!(

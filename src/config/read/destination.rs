@@ -14,25 +14,11 @@ use crate::{
     event::{DestinationName, Secret},
     provider::Encoding,
     tls::ClientTls,
-    upstream::{DestinationSpec, DestinationUrl, Lane, Secure},
+    upstream::{self, DestinationSpec, DestinationUrl, Lane, Secure},
 };
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// Headers that are framing, or ours: a fixed one would break the request or forge our word.
-const FORBIDDEN: [&str; 10] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-];
 
 /// Every destination of the file by name; `None`: there is one, and it was reported.
 pub(super) struct Destinations {
@@ -154,7 +140,7 @@ impl Reader<'_> {
                 .hint("lengthen `timeout`, or shorten `connect_wait`"),
             );
         }
-        let headers = self.fixed_headers(raw.headers.as_ref(), spot.at("headers"));
+        let headers = self.fixed_headers(raw.headers.as_ref(), spot.at("headers"), spot.has("sign"));
         let map_status = self.map_status(raw.map_status.as_ref(), spot.at("map_status"));
         let sign = raw
             .sign
@@ -213,6 +199,7 @@ impl Reader<'_> {
         };
         let url = url.ok_or(Reported)?;
         if !url.secure {
+            self.warn_of_clear_text(url, if spot.has("url") { spot.at("url") } else { spot });
             return Ok(None);
         }
         Secure::new(settings, &url.host).map(Some).map_err(|error| {
@@ -222,7 +209,27 @@ impl Reader<'_> {
         })
     }
 
-    fn fixed_headers(&self, raw: Option<&Named<raw::Text>>, spot: Spot<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    fn warn_of_clear_text(&self, url: &DestinationUrl, spot: Spot<'_>) {
+        if url::is_loopback(&url.host) {
+            return;
+        }
+        self.problems.warn(
+            spot.value(),
+            Fault::new(format!(
+                "`{}` is on another machine and its URL does not ask for TLS: bodies and credentials travel in clear",
+                excerpt(&url.host)
+            ))
+            .hint("begin the URL with `https://`, or keep the network between them private"),
+        );
+    }
+
+    /// `headers`. `signs`: the destination has `sign`.
+    fn fixed_headers(
+        &self,
+        raw: Option<&Named<raw::Text>>,
+        spot: Spot<'_>,
+        signs: bool,
+    ) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         for (name, text) in raw.iter().flat_map(|list| &list.0) {
             let at = spot.at(name);
@@ -233,13 +240,7 @@ impl Reader<'_> {
                 );
                 continue;
             };
-            let ours = header.as_str().replace('_', "-").starts_with("hookward-");
-            if ours || FORBIDDEN.contains(&header.as_str()) {
-                let why = if ours {
-                    "it is what hookward itself says"
-                } else {
-                    "it frames the request"
-                };
+            if let Some(why) = upstream::reserved(&header, signs) {
                 self.problems.error(
                     at.label(),
                     Fault::new(format!("the header `{header}` cannot be fixed: {why}")).hint("take it out"),

@@ -8,7 +8,10 @@ use crate::{
         secrets::Fetched,
         settings::Redis,
         spot::Spot,
-        url::redis::{self as url, Address, RedisUrl},
+        url::{
+            is_loopback,
+            redis::{self as url, Address, RedisUrl},
+        },
         value,
     },
     event::Secret,
@@ -30,13 +33,25 @@ struct Found {
     tls: bool,
 }
 
+impl Found {
+    /// Is a server of it on another machine, as far as the URLs say? Of a master, its sentinels are known.
+    fn is_remote(&self) -> bool {
+        let servers = match &self.place {
+            Place::Unix(_) => &[][..],
+            Place::Server(server) => std::slice::from_ref(server),
+            Place::Cluster(servers) => servers,
+            Place::Sentinel { sentinels, .. } => sentinels,
+        };
+        servers.iter().any(|server| !is_loopback(&server.host))
+    }
+}
+
 impl Reader<'_> {
     /// Outer `None`: reported. Inner `None`: the ledger lives in this process.
     #[expect(clippy::option_option, reason = "both are absences, of different things")]
     pub(super) fn redis(&self, raw: Option<&raw::Redis>, spot: Spot<'_>) -> Option<Option<Redis>> {
         let Some(raw) = raw else { return Some(None) };
         let timeout = self.parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive);
-        let namespace = self.namespace(raw.namespace.as_deref(), spot);
         let mut login = Login {
             username: raw.username.as_deref().map(str::to_owned),
             password: self.redis_password(raw.password.as_ref(), spot, "`redis`"),
@@ -50,7 +65,15 @@ impl Reader<'_> {
         self.is_login(&login, spot, "redis");
         let sentinel = self.sentinel_login(raw.sentinel.as_ref(), spot.at("sentinel"));
         let tls = raw.tls.as_ref().map(|tls| self.redis_tls(tls, spot.at("tls")));
+        let namespace = self.namespace(raw.namespace.as_deref(), spot, found.as_ref());
         let found = found?;
+        if !found.tls && found.is_remote() {
+            self.problems.warn(
+                spot.label(),
+                Fault::new("`redis` is on another machine and its URL does not ask for TLS: its password and the ledger's records travel in clear")
+                    .hint("begin the URL with `rediss://`, or keep the network between them private"),
+            );
+        }
         if !found.tls && spot.has("tls") {
             let fault = Fault::new("`tls` does nothing here: the URL does not ask for TLS");
             self.problems.error(
@@ -238,17 +261,20 @@ impl Reader<'_> {
         }
     }
 
-    fn namespace(&self, raw: Option<&str>, spot: Spot<'_>) -> String {
+    /// `namespace`, which a Redis on another machine needs: others can share it.
+    fn namespace(&self, raw: Option<&str>, spot: Spot<'_>, found: Option<&Found>) -> String {
         match raw {
             Some(name) if self.is_label(name, spot.at("namespace")) => name.to_owned(),
             Some(_) => NAMESPACE.to_owned(),
             None => {
-                if spot.lacks("namespace") {
-                    self.problems.warn(
-                        spot.label(),
-                        Fault::new("`redis.namespace` is not set: another installation on this Redis would answer for this one")
-                            .hint("add `namespace: NAME`, one for each of staging, production, …"),
-                    );
+                let fault = Fault::new(
+                    "`redis.namespace` is not set: another installation on this Redis would answer for this one",
+                )
+                .hint("add `namespace: NAME`, one for each of staging, production, …");
+                match found {
+                    _ if !spot.lacks("namespace") => {}
+                    Some(found) if found.is_remote() => self.problems.error(spot.label(), fault),
+                    _ => self.problems.warn(spot.label(), fault),
                 }
                 NAMESPACE.to_owned()
             }

@@ -91,6 +91,7 @@ impl Reader<'_> {
                 .find(|(path, _)| matches!(path, PathRule::Below(_)))
                 .map(|(_, span)| span.clone());
             self.warn_of_replays(spot, name, defaults, scheme, replay, on_outage, around.redis, prefix);
+            self.warn_of_paths(name, scheme, replay, &paths);
             self.unsigned_forward(raw, spot, &to, scheme);
         }
         let names = to.iter().map(|route| route.destination.name.to_string()).collect();

@@ -154,6 +154,11 @@ impl Message {
         self.demands(|one| *one == Component::Method)
     }
 
+    /// Is the whole path always covered?
+    pub fn signs_path(&self) -> bool {
+        self.demands(Component::has_path)
+    }
+
     /// Is the whole query always covered?
     pub fn signs_query(&self) -> bool {
         self.demands(Component::has_query)
