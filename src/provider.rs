@@ -27,6 +27,7 @@ mod plan;
 mod registry;
 mod sample;
 mod search;
+mod second;
 mod sign;
 mod signature;
 mod stated;
@@ -47,6 +48,7 @@ pub use verify::{Proven, Verifier, WantedKey};
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
 use enrolment::Enrolment;
+use field::Field;
 use http::{HeaderName, HeaderValue, request::Parts};
 use key_url::KeyUrl;
 use plan::Plan;
@@ -328,6 +330,11 @@ impl Provider {
     /// Does verification, id or event read this header?
     pub fn reads_header(&self, name: &HeaderName) -> bool {
         self.facts.read_headers.contains(name)
+    }
+
+    /// The header in which this provider sends the event type; `None`: it does not stand in a header.
+    pub fn event_header(&self) -> Option<&HeaderName> {
+        self.plan.event.first().and_then(Field::header)
     }
 
     /// Event types of the preset's own samples, in the order of its file.

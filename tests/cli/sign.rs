@@ -13,7 +13,7 @@ fn folder() -> Folder {
            twilio: {provider: twilio, paths: [\"/hooks/twilio/*\"], public_url: \"https://hooks.example.com/in\", secrets: [{file: key}]}\n  \
            query: {provider: token, path: /hooks/query, settings: {query: token}, secrets: [{file: key}]}\n  \
            discord: {provider: discord, path: /hooks/discord, secrets: [{value: 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29}]}\n  \
-           acme: {provider: custom, path: /hooks/acme, verify: {signature: {from: \"header:X-Acme\"}}, secrets: [{file: key}]}\n  \
+           acme: {provider: custom, path: /hooks/acme, verify: {signature: {from: \"header:X-Acme\"}, body: unique}, secrets: [{file: key}]}\n  \
            late: {provider: github, path: /hooks/late, secrets: [{file: absent}], on_missing_secret: unavailable}\n",
     );
     folder.write("key", SECRET);
@@ -44,6 +44,27 @@ fn headers_are_name_value_lines() {
         .says(0, "X-Hub-Signature-256: sha256=")
         .says(0, "X-GitHub-Event: push\n");
     sample.complains(0, "sample event `push`");
+}
+
+#[test]
+fn an_event_that_travels_in_a_header_is_among_the_headers() {
+    let folder = folder();
+    let named = folder.run(&["sign", "github", "issues.opened", "--data", "body.json"]);
+    named.says(0, "X-GitHub-Event: issues\n").says(0, "X-GitHub-Delivery: ");
+    assert_eq!(named.stderr, "");
+    let curl = folder.run(&["sign", "github", "release", "--data", "body.json", "-o", "curl"]);
+    curl.says(0, "-H 'X-GitHub-Event: release'");
+    // Without a name the first sample's is taken, and stderr says so.
+    let silent = folder.run(&["sign", "github", "--data", "body.json"]);
+    silent.says(0, "X-GitHub-Event: push\n");
+    silent.complains(0, "no EVENT");
+    // Without a body the sample of that event is signed.
+    folder
+        .run(&["sign", "github", "issues.opened"])
+        .says(0, "X-GitHub-Event: issues\n");
+    folder
+        .run(&["sign", "stripe", "invoice.paid", "--data", "body.json"])
+        .complains(0, "the body itself names its event");
 }
 
 #[test]

@@ -103,6 +103,7 @@ fn field(name: &HeaderName) -> Field {
         place: Place::Header(name.clone()),
         name: name.as_str().into(),
         optional: false,
+        second: None,
     }
 }
 
