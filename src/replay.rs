@@ -135,12 +135,6 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// The variant that the record remembers if this attempt comes before the delivery is done: unsigned values only,
-    /// because a signed time proves a repeat by itself.
-    fn pending(&self) -> Option<Variant> {
-        pending(&self.values)
-    }
-
     /// The lease that an attempt needs: the longest time for an answer of its destinations, one call of the ledger before
     /// and a second of margin after.
     pub const fn lease_for(upstream: Duration, ledger: Duration) -> Duration {
@@ -266,20 +260,6 @@ pub struct Settlement {
     pub values: Values,
     /// As in [`Ask`].
     pub mac: Option<MacDigest>,
-}
-
-impl Settlement {
-    /// As [`Ask::pending`].
-    fn pending(&self) -> Option<Variant> {
-        pending(&self.values)
-    }
-}
-
-fn pending(values: &Values) -> Option<Variant> {
-    match values {
-        Values::Unsigned(_) => values.variant(),
-        Values::Time(_) => None,
-    }
 }
 
 /// When an attempt succeeded.

@@ -55,6 +55,17 @@ impl Values {
     }
 }
 
+impl Values {
+    /// The variant that a record remembers of an attempt that comes before the delivery is done: unsigned values only,
+    /// because a signed time proves a repeat by itself.
+    pub fn pending(&self) -> Option<Variant> {
+        match self {
+            Self::Unsigned(values) => Variant::of_values(values),
+            Self::Time(_) => None,
+        }
+    }
+}
+
 impl Default for Values {
     /// Nothing tells attempts apart.
     fn default() -> Self {

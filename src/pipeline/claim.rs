@@ -1,16 +1,18 @@
 //! Asks the replay ledger whether a verified request may be forwarded: new, in flight, or delivered before.
 
 mod doorbell;
+mod hold;
 mod judge;
 mod repeat;
 mod wait;
 
-use self::{judge::Judged, wait::put_patiently};
+pub(super) use self::hold::{Hold, Marks};
+use self::{hold::Parent, judge::Judged, wait::put_patiently};
 use super::{Worker, authenticate::Authentic, choose::Chosen};
 use crate::{
-    event::{DeliveryKey, DestinationName, Frames, Monotonic, Variant},
+    event::{DeliveryKey, Frames},
     limit::{LimitSpec, Limited, Repeat},
-    replay::{Ask, Boarding, Claim, Decision, Joiner, Leader, ReplayPolicy, Settled, Unavailable},
+    replay::{Ask, Boarding, Decision, Joiner, Leader, ReplayPolicy, Unavailable},
     source::{Ending, Outcome, Source, Trail},
     telemetry::{Entropy, LedgerOp, entropy},
     upstream::DestinationSpec,
@@ -25,35 +27,6 @@ pub(super) struct Claimed {
     pub marks: Marks,
     /// Passes the outcome to this process's other attempts of the delivery.
     pub leader: Option<Leader<Landing>>,
-}
-
-/// The right by which a request is forwarded.
-pub(super) enum Hold {
-    /// The ledger granted it.
-    Claim(Box<Claim>),
-    /// The ledger granted it as a repeat of a delivery.
-    Repeat(Box<Claim>, Parent),
-    /// No ledger was asked, or it said `done` and the delivery is forwarded all the same.
-    Unguarded { attempt: u32 },
-}
-
-/// The record that remembers a repeat once it is delivered.
-pub(super) struct Parent {
-    key: DeliveryKey,
-    variant: Variant,
-    /// Repeats that the record remembers.
-    max: usize,
-}
-
-/// Why a delivery comes again, as its destinations see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
-    /// `Hookward-Duplicate: true`: delivered before, and `duplicates: forward`.
-    pub duplicate: bool,
-    /// `Hookward-Repeat`: `true`, or `unknown` where nothing tells an honest repeat from a replay.
-    pub repeat: Option<&'static str>,
-    /// `Hookward-Redelivery: true`: an operator lets a delivered one through once more.
-    pub redelivery: bool,
 }
 
 /// One question to the ledger, and the facts that are known without it.
@@ -81,60 +54,6 @@ pub enum Landing {
     Answer(Ending),
     /// It had been delivered before: each attempt is judged by its own signature.
     SeenBefore,
-}
-
-impl Hold {
-    /// The ledger's claim, if it granted one.
-    pub(super) fn claim(&self) -> Option<&Claim> {
-        match self {
-            Self::Claim(claim) | Self::Repeat(claim, _) => Some(claim),
-            Self::Unguarded { .. } => None,
-        }
-    }
-
-    pub(super) fn attempt(&self) -> u32 {
-        match self {
-            Self::Unguarded { attempt } => *attempt,
-            Self::Claim(claim) | Self::Repeat(claim, _) => claim.attempt(),
-        }
-    }
-
-    /// Destinations that had it in an earlier attempt.
-    pub(super) fn delivered(&self) -> &[DestinationName] {
-        self.claim().map_or(&[], Claim::delivered)
-    }
-
-    /// The lease is over, or nearly: no forward may start.
-    pub(super) fn is_overdue(&self, now: Monotonic) -> bool {
-        self.claim().is_some_and(|claim| now >= claim.deadline())
-    }
-
-    /// Gives a claim back that forwarded nothing.
-    pub(super) async fn release(self) {
-        match self {
-            Self::Claim(claim) | Self::Repeat(claim, _) => claim.release().await,
-            Self::Unguarded { .. } => {}
-        }
-    }
-
-    /// Settles the claim. A repeat that is delivered is noted at the record of its first delivery.
-    pub(super) async fn settle(self, worker: &Worker, required: Vec<DestinationName>, delivered: Vec<DestinationName>) {
-        match self {
-            Self::Claim(claim) => {
-                claim.settle(required, delivered).await;
-            }
-            Self::Repeat(claim, parent) => {
-                let source = claim.source().clone();
-                if claim.settle(required, delivered).await == Settled::Done {
-                    worker
-                        .replay
-                        .note_repeat(&source, &parent.key, parent.variant, parent.max)
-                        .await;
-                }
-            }
-            Self::Unguarded { .. } => {}
-        }
-    }
 }
 
 pub(super) async fn claim(worker: &Worker, chosen: Chosen, trail: &mut Trail) -> Result<Claimed, Ending> {

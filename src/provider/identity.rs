@@ -220,17 +220,14 @@ fn by_body(
     scene: &Scene<'_>,
     digest: impl FnOnce() -> [u8; 32],
 ) -> Result<Identity, Refusal> {
-    let mut hasher = match (plan.covers, &proof.signed) {
-        (Covers::Fields, Some(signed)) => {
-            let mut hasher = IdentityHasher::new("signed fields");
-            hasher.part("signed", signed);
-            hasher
-        }
-        _ => {
-            let mut hasher = IdentityHasher::new("body");
-            hasher.part("body", &digest());
-            hasher
-        }
+    let mut hasher = if let (Covers::Fields, Some(signed)) = (plan.covers, &proof.signed) {
+        let mut hasher = IdentityHasher::new("signed fields");
+        hasher.part("signed", signed);
+        hasher
+    } else {
+        let mut hasher = IdentityHasher::new("body");
+        hasher.part("body", &digest());
+        hasher
     };
     if plan.signs_method {
         hasher.part("method", scene.head.method.as_str().as_bytes());

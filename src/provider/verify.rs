@@ -1,5 +1,6 @@
 //! The verdict: begin with the head, hash frames as they arrive, finish with signature, body digest, then time.
 
+mod bearer;
 mod covered;
 mod digest;
 mod fields;

@@ -89,7 +89,7 @@ impl RedisLedger {
         if let Some(variant) = ask.values.variant() {
             variant.write_text(&mut variants);
             args.push(Arg::Bytes(variants.as_bytes()));
-            args.push(Arg::Number(ask.pending().map_or(0, |_| MAX_PENDING as u64)));
+            args.push(Arg::Number(ask.values.pending().map_or(0, |_| MAX_PENDING as u64)));
         }
         let reply = self
             .store

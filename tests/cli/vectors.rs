@@ -69,7 +69,10 @@ impl Sources {
         let mut signs_url = false;
         if provider == "custom" {
             let verify = vector["verify"].as_str().expect("a custom vector has `verify`");
-            settings.insert("verify".to_owned(), serde_saphyr::from_str(verify).expect("YAML"));
+            let mut verify_fields: Value = serde_saphyr::from_str(verify).expect("YAML");
+            // Known from the vector's own file: nothing there says whether bodies repeat.
+            verify_fields["body"] = "may_repeat".into();
+            settings.insert("verify".to_owned(), verify_fields);
             signs_url = verify.contains("{url") || verify.contains("message_signature");
         } else {
             let preset = hookward::provider::preset(provider).expect("a preset");

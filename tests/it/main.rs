@@ -37,6 +37,7 @@ mod process;
 mod proxy_protocol;
 mod redaction;
 mod reload;
+mod repeats;
 mod replicas;
 mod shutdown;
 mod slow;

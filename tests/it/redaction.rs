@@ -187,11 +187,12 @@ sources:
     };
 
     let good = format!("{{\"id\":\"evt_1\",\"type\":\"{BODY}.paid\",\"note\":\"{BODY}\"}}");
-    let (delivered, mac) = github("d-1", BODY);
+    let push = format!("{{\"note\":\"{BODY}\"}}");
+    let (delivered, mac) = github("d-1", &push);
     macs.push(mac);
     say(&mut heard, "delivered", &delivered);
     say(&mut heard, "duplicate", &delivered);
-    say(&mut heard, "conflict", &github("d-2", BODY).0);
+    say(&mut heard, "conflict", &github("d-2", &push).0);
     let (fresh, mac) = stripe(now, &format!("{{\"id\":\"evt_2\",\"note\":\"{BODY}\"}}"));
     macs.push(mac);
     say(&mut heard, "delivered", &fresh);

@@ -11,7 +11,7 @@ use crate::{
 
 /// Signed times that a record remembers as delivered. Source: `replay`, kind 3 of the identities.
 const MAX_TIMES: usize = 16;
-/// UnsignedValues values that a record remembers as delivered.
+/// Unsigned values that a record remembers as delivered.
 const MAX_VALUES: usize = 4;
 
 /// The reason to forward what was delivered before.

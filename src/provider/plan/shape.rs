@@ -3,6 +3,9 @@
 use super::draft::Draft;
 use crate::provider::{pick::Picks, preset::EventShape};
 
+/// The member of a body that refines its event.
+const ACTION: &str = "/action";
+
 /// Which bodies may honestly repeat although the preset says `body: unique`.
 #[derive(Default)]
 pub enum Repeatable {
@@ -15,10 +18,17 @@ pub enum Repeatable {
     Unless(Vec<Shape>),
 }
 
-/// Slots of the pointers that a body must and must not have.
+/// The pointers that a body must and must not have, and the values that its action may have.
 pub struct Shape {
     present: Vec<usize>,
     absent: Vec<usize>,
+    action: Option<Action>,
+}
+
+/// The slot of `/action` and its values.
+struct Action {
+    slot: usize,
+    values: Vec<String>,
 }
 
 impl Repeatable {
@@ -36,7 +46,16 @@ impl Repeatable {
 impl Shape {
     fn fits(&self, picks: &Picks<'_>) -> bool {
         let there = |slot: &usize| picks.slot(*slot).value().is_some();
-        self.present.iter().all(there) && !self.absent.iter().any(there)
+        self.action.as_ref().is_none_or(|action| action.fits(picks))
+            && self.present.iter().all(there)
+            && !self.absent.iter().any(there)
+    }
+}
+
+impl Action {
+    fn fits(&self, picks: &Picks<'_>) -> bool {
+        let text = picks.slot(self.slot).value().and_then(|value| value.text());
+        text.is_some_and(|text| self.values.iter().any(|known| *known == text))
     }
 }
 
@@ -72,6 +91,11 @@ impl Draft<'_> {
                 slots
             };
             let (present, absent) = (slots(&rule.fields), slots(&rule.absent));
+            let action = (!rule.actions.is_empty()).then(|| slots(&[ACTION.to_owned()]));
+            let action = action.and_then(|slots| slots.first().copied()).map(|slot| Action {
+                slot,
+                values: rule.actions.clone(),
+            });
             if present.is_empty() {
                 self.problem(
                     &at,
@@ -79,7 +103,11 @@ impl Draft<'_> {
                     None,
                 );
             } else {
-                shapes.push(Shape { present, absent });
+                shapes.push(Shape {
+                    present,
+                    absent,
+                    action,
+                });
             }
         }
         shapes

@@ -62,6 +62,9 @@ impl IdentityKind {
 pub struct EventShape {
     /// The event's type, for readers.
     pub event: String,
+    /// Values of the body's `/action`, one of which the body must have. An empty list takes any body, with or without one.
+    #[serde(default)]
+    pub actions: Vec<String>,
     /// JSON pointers that must all be in the body.
     pub fields: Vec<String>,
     /// JSON pointers none of which may be in the body.

@@ -18,7 +18,7 @@ fn names(evidence: &Evidence) -> Vec<&str> {
 #[test]
 fn github_is_known_by_its_body_and_by_nothing_unsigned() {
     let (provider, keys) = github();
-    let body = br#"{"action":"opened","number":2}"#;
+    let body = br#"{"action":"opened","number":2,"pull_request":{"updated_at":"2026-11-25T00:00:00Z"}}"#;
     let one = signed(&provider, &keys, body, Some("d-1"), Some("pull_request.opened"));
     let first = one.evidence(&provider, &keys);
     assert_eq!(names(&first), ["pull_request", "pull_request.opened"]);
@@ -83,29 +83,31 @@ fn frames_of(provider: &Provider, keys: &Keys, body: &[u8]) {
 #[test]
 fn a_repeatable_event_is_proved_by_its_body() {
     let (provider, keys) = github();
+    let repeatable = |body: &[u8], event| {
+        signed(&provider, &keys, body, None, Some(event))
+            .evidence(&provider, &keys)
+            .repeatable
+    };
     let ping = br#"{"zen":"Keep it logically awesome.","hook_id":1}"#;
-    assert!(
-        signed(&provider, &keys, ping, None, Some("ping"))
-            .evidence(&provider, &keys)
-            .repeatable
-    );
-    // The header alone proves nothing, nor does the body under another name.
-    assert!(
-        !signed(&provider, &keys, b"{}", None, Some("ping"))
-            .evidence(&provider, &keys)
-            .repeatable
-    );
-    assert!(
-        !signed(&provider, &keys, ping, None, Some("push"))
-            .evidence(&provider, &keys)
-            .repeatable
-    );
-    let dispatch = br#"{"workflow":".github/workflows/a.yml","ref":"refs/heads/main","inputs":null}"#;
-    assert!(
-        signed(&provider, &keys, dispatch, None, Some("workflow_dispatch"))
-            .evidence(&provider, &keys)
-            .repeatable
-    );
+    let edited = br#"{"action":"edited","issue":{"updated_at":"2026-11-25T00:00:00Z"}}"#;
+    // The header is not signed, so the name in it changes nothing.
+    for event in ["ping", "issues", "push"] {
+        assert!(repeatable(ping, event) && !repeatable(b"{}", event));
+        assert!(!repeatable(edited, event));
+    }
+    // Pinned, unpinned and pinned again, an issue keeps its time.
+    assert!(repeatable(
+        br#"{"action":"pinned","issue":{"updated_at":"2026-11-25T00:00:00Z"}}"#,
+        "issues"
+    ));
+    assert!(repeatable(
+        br#"{"issue":{"updated_at":"2026-11-25T00:00:00Z"},"sender":{}}"#,
+        "issues"
+    ));
+    assert!(repeatable(
+        br#"{"workflow":".github/workflows/a.yml","ref":"refs/heads/main","inputs":null}"#,
+        "workflow_dispatch"
+    ));
 }
 
 #[test]

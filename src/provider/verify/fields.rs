@@ -26,7 +26,7 @@ impl SignedFields {
             for piece in pieces {
                 if !matches!(piece, Piece::Secret | Piece::Timestamp) {
                     filled &= template::render(std::slice::from_ref(piece), scene, |bytes| {
-                        text.extend_from_slice(bytes)
+                        text.extend_from_slice(bytes);
                     })
                     .is_ok();
                     text.push(0);

@@ -6,7 +6,7 @@ use crate::{
     provider::{
         evidence::{Cause, Refusal, Verified},
         field::Scene,
-        form, freshness, jwt,
+        form, freshness,
         keys::{Key, Keys},
         mac::{Mac, Tag},
         message::Opened,
@@ -25,6 +25,20 @@ pub struct Proof {
     pub claims: Option<Vec<u8>>,
     /// The digest of the signed fields, where the signature covers fields only and no id keys the ledger.
     pub signed: Option<[u8; 32]>,
+}
+
+impl Proof {
+    /// The proof of a sender who proves nothing of the request.
+    fn of_sender(verified: Verified, secret: Option<usize>) -> Self {
+        Self {
+            verified,
+            secret,
+            mac: None,
+            signed_at: None,
+            claims: None,
+            signed: None,
+        }
+    }
 }
 
 /// The signature that matched. Its digest is for the ledger, so it is not made while proving.
@@ -116,17 +130,10 @@ fn one<'a>(
 ) -> Result<Proof, Refusal> {
     let unverified = Refusal::Unverified;
     let Some(signature) = &plan.signature else {
-        return Ok(Proof {
-            verified: Verified::None,
-            secret: None,
-            mac: None,
-            signed_at: None,
-            claims: None,
-            signed: None,
-        });
+        return Ok(Proof::of_sender(Verified::None, None));
     };
     if plan.algorithm.is_jwt() {
-        return bearer(plan, &scene, envelope, keys, now);
+        return super::bearer::bearer(plan, &scene, envelope, keys, now);
     }
     if let States::Message(opened) = states {
         return message(plan, *opened, &scene, now);
@@ -136,14 +143,8 @@ fn one<'a>(
         url.believe(&scene).map_err(unverified)?;
     }
     if plan.algorithm.is_bare() {
-        return Ok(Proof {
-            verified: Verified::Token,
-            secret: Some(token(plan, &scene, keys).map_err(unverified)?),
-            mac: None,
-            signed_at: None,
-            claims: None,
-            signed: None,
-        });
+        let secret = token(plan, &scene, keys).map_err(unverified)?;
+        return Ok(Proof::of_sender(Verified::Token, Some(secret)));
     }
     let mut signed_at = None;
     if let Some(time) = &plan.time {
@@ -250,55 +251,6 @@ fn compare(
     Ok(())
 }
 
-fn bearer(
-    plan: &Plan,
-    scene: &Scene<'_>,
-    envelope: Envelope<'_>,
-    keys: &Keys,
-    now: Timestamp,
-) -> Result<Proof, Refusal> {
-    let unverified = Refusal::Unverified;
-    let signature = plan.signature.as_ref().expect("a JWT has a place");
-    let mut opened = None;
-    signature
-        .candidates(scene, |candidate| {
-            if !matches!(opened, Some(Ok(_))) {
-                opened = Some(jwt::open(candidate, plan.algorithm, keys, signature.name()));
-            }
-        })
-        .map_err(unverified)?;
-    let opened = opened
-        .unwrap_or_else(|| Err(Cause::SignatureMissing(signature.name().clone())))
-        .map_err(unverified)?;
-    let picks = plan.claims.pick(&opened.claims);
-    let validity = jwt::validity(&opened.claims, signature.name()).map_err(unverified)?;
-    if picks.any_doubled() {
-        return Err(unverified(Cause::FieldDoubled("claim".into())));
-    }
-    let scene = Scene {
-        claims: Some(&picks),
-        ..scene.clone()
-    };
-    required(plan, &scene, false).map_err(unverified)?;
-    let signed_at = match &plan.time {
-        Some(time) => Some(read_time(time, &scene).map_err(unverified)?.1),
-        None => None,
-    };
-    body_hash(plan, &scene, envelope).map_err(unverified)?;
-    fresh(plan, signed_at, now)?;
-    if let Some(age_millis) = validity.outside(plan.leeway, now) {
-        return Err(Refusal::Stale { age_millis });
-    }
-    Ok(Proof {
-        verified: Verified::Signature,
-        secret: Some(opened.secret),
-        mac: Some(Matched::Other(opened.mac)),
-        signed_at,
-        claims: Some(opened.claims),
-        signed: None,
-    })
-}
-
 /// A signature of RFC 9421 was right: the body, then the time.
 fn message(plan: &Plan, mut opened: Opened, scene: &Scene<'_>, now: Timestamp) -> Result<Proof, Refusal> {
     required(plan, scene, false).map_err(Refusal::Unverified)?;
@@ -319,7 +271,7 @@ fn message(plan: &Plan, mut opened: Opened, scene: &Scene<'_>, now: Timestamp) -
     })
 }
 
-fn fresh(plan: &Plan, signed_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn fresh(plan: &Plan, signed_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
     let (Some(time), Some(at)) = (&plan.time, signed_at) else {
         return Ok(());
     };

@@ -237,7 +237,7 @@ impl Record {
         if !settlement.required.is_empty() && settlement.required.iter().all(had) {
             self.noted = Noted::default();
             self.redelivery = false;
-            if let (Some(marks), Some(own)) = (&mut self.marks, settlement.pending()) {
+            if let (Some(marks), Some(own)) = (&mut self.marks, settlement.values.pending()) {
                 marks.forget_pending(own);
             }
             self.marks.take_if(|marks| marks.is_empty());
@@ -321,7 +321,7 @@ impl Record {
                 .required
                 .iter()
                 .all(|name| settlement.delivered.contains(name));
-        if let (true, Some(marks), Some(own)) = (all, &mut self.marks, settlement.pending())
+        if let (true, Some(marks), Some(own)) = (all, &mut self.marks, settlement.values.pending())
             && marks.pending().contains(&own)
         {
             marks.note_delivered(own, usize::MAX);
@@ -331,7 +331,7 @@ impl Record {
     /// Notes the unsigned values of an attempt that comes before the delivery is done.
     fn note_pending(&mut self, ask: &Ask) {
         let delivered = matches!(self.state, State::Done { .. } | State::Copy { .. });
-        if let Some(variant) = ask.pending().filter(|_| !delivered) {
+        if let Some(variant) = ask.values.pending().filter(|_| !delivered) {
             self.marks.get_or_insert_default().note_pending(variant);
         }
     }

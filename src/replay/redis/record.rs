@@ -70,7 +70,7 @@ pub(super) fn write_delivered(settlement: &Settlement, clock: &dyn Clock) -> Vec
     let mut record = Vec::with_capacity(128);
     let (fence, attempt) = (settlement.fence, settlement.attempt.max(1));
     write!(record, "D {fence} {attempt} {at} 0").expect("writing to a Vec cannot fail");
-    if let Some(variant) = settlement.pending() {
+    if let Some(variant) = settlement.values.pending() {
         // settle.lua takes it out of the variants that came before the delivery, and off the record.
         let mut own = String::from("?");
         variant.write_text(&mut own);
