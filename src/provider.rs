@@ -48,7 +48,6 @@ pub use verify::{Proven, Verifier, WantedKey};
 use crate::event::{Envelope, Frames, Identity, Secret, Timestamp};
 use bytes::Bytes;
 use enrolment::Enrolment;
-use field::Field;
 use http::{HeaderName, HeaderValue, request::Parts};
 use key_url::KeyUrl;
 use plan::Plan;
@@ -330,21 +329,6 @@ impl Provider {
     /// Does verification, id or event read this header?
     pub fn reads_header(&self, name: &HeaderName) -> bool {
         self.facts.read_headers.contains(name)
-    }
-
-    /// The header in which this provider sends the event type; `None`: it does not stand in a header.
-    pub fn event_header(&self) -> Option<&HeaderName> {
-        self.plan.event.first().and_then(Field::header)
-    }
-
-    /// Event types of the preset's own samples, in the order of its file.
-    pub fn sample_events(&self) -> impl Iterator<Item = &str> {
-        self.preset.samples.iter().map(|sample| sample.event.as_str())
-    }
-
-    /// A sample of this event, or the preset's first one; made up where the preset has none.
-    pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
-        sample::sample(&self.plan, &self.preset, event, fresh)
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Preset {
     pub algorithm: Algorithm,
     /// How a secret's text becomes the key.
     pub key: KeyRule,
+    /// What other keys of the provider begin with, which are easily taken for the secret (`sk_`): a warning.
+    pub other_keys: Vec<String>,
     /// For `rsa-sha256-or-sha1`: the field that states which digest was signed.
     pub digest: Option<DigestRule>,
     /// Where the signature, token or JWT stands.

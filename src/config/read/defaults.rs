@@ -132,6 +132,7 @@ impl Reader<'_> {
         let long = match raw {
             None => return base.cloned(),
             Some(raw::RateLimit::Off(_)) => return None,
+            Some(raw::RateLimit::Short(rate)) => return self.rate_alone(rate, spot, base),
             Some(raw::RateLimit::On(long)) => long,
         };
         let mut spec = base.cloned().unwrap_or_else(rate_limit);
@@ -159,6 +160,14 @@ impl Reader<'_> {
             spec.per = per;
         }
         Some(spec)
+    }
+
+    /// `rate_limit: 100/s`.
+    fn rate_alone(&self, rate: &str, spot: Spot<'_>, base: Option<&LimitSpec>) -> Option<LimitSpec> {
+        let spec = base.cloned().unwrap_or_else(rate_limit);
+        let rate = self.parsed(Some(rate), spot, value::rate).unwrap_or(spec.rate);
+        let burst = rate.count.saturating_mul(5);
+        Some(LimitSpec { rate, burst, ..spec })
     }
 
     fn per(&self, raw: &raw::Per, spot: Spot<'_>) -> Option<Per> {

@@ -14,15 +14,23 @@ use crate::{
     event::{DestinationName, Secret},
     provider::Encoding,
     tls::ClientTls,
-    upstream::{self, DestinationSpec, DestinationUrl, Lane, Secure},
+    upstream::{DestinationSpec, DestinationUrl, Lane, Secure},
 };
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Every destination of the file by name; `None`: there is one, and it was reported.
 pub(super) struct Destinations {
     list: Vec<(String, Option<Arc<DestinationSpec>>)>,
+}
+
+fn kind_of(name: &DestinationName) -> Kind {
+    if *name == DestinationName::upstream() {
+        Kind::Upstream
+    } else {
+        Kind::Destination
+    }
 }
 
 /// What is wrong was said.
@@ -72,20 +80,8 @@ impl Reader<'_> {
         match &raw.upstream {
             None if spot.exists() => list.push((upstream.to_string(), None)),
             None => {}
-            Some(raw::Upstream::Short(text)) => {
-                let url = self.parsed(Some(text), spot, |text| url::destination(text, Kind::Upstream));
-                let spec = url.and_then(|url| {
-                    let tls = self.secure(None, Some(&url), spot).ok()?;
-                    let name = upstream.clone();
-                    Some(DestinationSpec {
-                        tls,
-                        ..plain(name, url, defaults)
-                    })
-                });
-                list.push((upstream.to_string(), spec.map(Arc::new)));
-            }
-            Some(raw::Upstream::Long(long)) => {
-                let spec = self.destination(upstream.clone(), long, spot, defaults);
+            Some(raw) => {
+                let spec = self.either(upstream.clone(), raw, spot, defaults);
                 list.push((upstream.to_string(), spec.map(Arc::new)));
             }
         }
@@ -103,10 +99,30 @@ impl Reader<'_> {
             let parsed = parsed.map_err(|fault| self.problems.error(spot.label(), fault)).ok();
             let spec = parsed
                 .zip(raw.as_ref())
-                .and_then(|(name, raw)| self.destination(name, raw, spot, defaults));
+                .and_then(|(name, raw)| self.either(name, raw, spot, defaults));
             list.push((name.clone(), spec.map(Arc::new)));
         }
         Destinations { list }
+    }
+
+    /// A destination in its short or its long form.
+    fn either(
+        &self,
+        name: DestinationName,
+        raw: &raw::Upstream,
+        spot: Spot<'_>,
+        defaults: &Defaults,
+    ) -> Option<DestinationSpec> {
+        let text = match raw {
+            raw::Upstream::Long(long) => return self.destination(name, long, spot, defaults),
+            raw::Upstream::Short(text) => text,
+        };
+        let url = self.parsed(Some(text), spot, |text| url::destination(text, kind_of(&name)))?;
+        let tls = self.secure(None, Some(&url), spot).ok()?;
+        Some(DestinationSpec {
+            tls,
+            ..plain(name, url, defaults)
+        })
     }
 
     fn destination(
@@ -117,7 +133,7 @@ impl Reader<'_> {
         defaults: &Defaults,
     ) -> Option<DestinationSpec> {
         let is_upstream = name == DestinationName::upstream();
-        let kind = if is_upstream { Kind::Upstream } else { Kind::Destination };
+        let kind = kind_of(&name);
         let timeout = self
             .parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive)
             .unwrap_or(defaults.timeout);
@@ -221,43 +237,6 @@ impl Reader<'_> {
             ))
             .hint("begin the URL with `https://`, or keep the network between them private"),
         );
-    }
-
-    /// `headers`. `signs`: the destination has `sign`.
-    fn fixed_headers(
-        &self,
-        raw: Option<&Named<raw::Text>>,
-        spot: Spot<'_>,
-        signs: bool,
-    ) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = Vec::new();
-        for (name, text) in raw.iter().flat_map(|list| &list.0) {
-            let at = spot.at(name);
-            let Ok(header) = HeaderName::try_from(name.as_str()) else {
-                self.problems.error(
-                    at.label(),
-                    Fault::new(format!("`{}` is not the name of a header", excerpt(name))),
-                );
-                continue;
-            };
-            if let Some(why) = upstream::reserved(&header, signs) {
-                self.problems.error(
-                    at.label(),
-                    Fault::new(format!("the header `{header}` cannot be fixed: {why}")).hint("take it out"),
-                );
-                continue;
-            }
-            let Some(text) = text else { continue };
-            match HeaderValue::try_from(&**text) {
-                Ok(value) => headers.push((header, value)),
-                Err(_) => self.problems.error(
-                    at.value(),
-                    Fault::new(format!("the value of `{header}` cannot stand in a header"))
-                        .hint("no line breaks and no control characters"),
-                ),
-            }
-        }
-        headers
     }
 
     fn map_status(&self, raw: Option<&Named<raw::Status>>, spot: Spot<'_>) -> BTreeMap<u16, StatusCode> {

@@ -83,6 +83,7 @@ impl Reader<'_> {
         let on_outage = raw.on_outage.map_or(around.outage, Into::into);
         let mut secrets = self.secrets_of(raw, spot, name, defaults);
         let scheme = self.scheme(raw, spot, name, defaults, &mut secrets);
+        self.warn_of_missing(&secrets, name);
         let replay = self.replay(raw, spot, defaults, scheme.as_ref());
         if let Some(scheme) = &scheme {
             self.match_secrets(scheme, &secrets, spot, name);
@@ -99,14 +100,17 @@ impl Reader<'_> {
             let Scheme {
                 preset, options, facts, ..
             } = scheme;
-            let Secrets { list, missing, .. } = secrets;
+            let (unavailable, missing) = (secrets.unavailable(), secrets.missing());
+            let Secrets { list, kept, .. } = secrets;
             SourceSettings {
                 name,
                 preset: Arc::new(preset),
                 options,
                 paths: paths.iter().map(|(path, _)| path.clone()).collect(),
                 secrets: list,
-                unavailable: missing,
+                unavailable,
+                missing,
+                kept,
                 allow_from,
                 events,
                 to,
