@@ -319,7 +319,7 @@ fn with_sources(app: &App, sources: &str) -> String {
 }
 
 fn token(path: &str, token: &str) -> Request {
-    Request::post(path, "{}").header("Authorization", &format!("Bearer {token}"))
+    Request::post(path, "{}").header("Authorization", format!("Bearer {token}"))
 }
 
 const OLD: &str = "an old token of some length";

@@ -132,7 +132,7 @@ impl Reader<'_> {
         let long = match raw {
             None => return base.cloned(),
             Some(raw::RateLimit::Off(_)) => return None,
-            Some(raw::RateLimit::Short(rate)) => return self.rate_alone(rate, spot, base),
+            Some(raw::RateLimit::Short(rate)) => return Some(self.rate_alone(rate, spot, base)),
             Some(raw::RateLimit::On(long)) => long,
         };
         let mut spec = base.cloned().unwrap_or_else(rate_limit);
@@ -163,11 +163,11 @@ impl Reader<'_> {
     }
 
     /// `rate_limit: 100/s`.
-    fn rate_alone(&self, rate: &str, spot: Spot<'_>, base: Option<&LimitSpec>) -> Option<LimitSpec> {
+    fn rate_alone(&self, rate: &str, spot: Spot<'_>, base: Option<&LimitSpec>) -> LimitSpec {
         let spec = base.cloned().unwrap_or_else(rate_limit);
         let rate = self.parsed(Some(rate), spot, value::rate).unwrap_or(spec.rate);
         let burst = rate.count.saturating_mul(5);
-        Some(LimitSpec { rate, burst, ..spec })
+        LimitSpec { rate, burst, ..spec }
     }
 
     fn per(&self, raw: &raw::Per, spot: Spot<'_>) -> Option<Per> {

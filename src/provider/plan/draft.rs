@@ -1,6 +1,6 @@
 //! The compilation of a plan, field by field.
 
-use super::{BodyHash, Plan, Role, Time, known};
+use super::{Plan, Role, Time, known};
 use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
@@ -52,15 +52,7 @@ impl<'a> Draft<'a> {
         let templates = self.templates();
         let time = self.time();
         let streams_at = streams_at(preset.algorithm, &templates, time.as_ref());
-        let body_hash = preset.body_hash.as_ref().and_then(|rule| {
-            let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
-            Some(BodyHash {
-                field,
-                encoding: rule.encoding,
-                unless: rule.unless,
-                of: rule.of,
-            })
-        });
+        let body_hash = self.body_hash();
         let covers_body = body_hash.as_ref().is_some_and(|hash| hash.of == Digested::Body);
         let require = self.require();
         let digest = self.digest();

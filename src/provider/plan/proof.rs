@@ -1,6 +1,6 @@
 //! The part of a plan that verification needs: signature, templates, time, and what they cover.
 
-use super::{Stated, Time, draft::Draft};
+use super::{BodyHash, Stated, Time, draft::Draft};
 use crate::provider::{
     Tolerance, facts,
     field::{Field, Place},
@@ -210,6 +210,17 @@ impl Draft<'_> {
                 Some((field, values.collect()))
             })
             .collect()
+    }
+
+    pub(super) fn body_hash(&mut self) -> Option<BodyHash> {
+        let rule = self.preset.body_hash.as_ref()?;
+        let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
+        Some(BodyHash {
+            field,
+            encoding: rule.encoding,
+            unless: rule.unless,
+            of: rule.of,
+        })
     }
 
     /// `digest`, which `rsa-sha256-or-sha1` needs and no other algorithm has.
