@@ -270,6 +270,7 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
         ("admin", keep(&old.admin, &mut settings.admin)),
         ("redis", keep_redis(old.redis.as_ref(), &mut settings.redis)),
         ("limits", keep(&old.limits, &mut settings.limits)),
+        ("state_dir", keep(&old.state_dir, &mut settings.state_dir)),
     ];
     let previous = shared.live.load();
     let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;

@@ -68,6 +68,7 @@ impl Reader<'_> {
         );
         self.together(root, listen.as_ref(), limits.as_ref(), &destinations, &sources);
         let ready_requires = self.ready_requires(raw, root);
+        let state_dir = self.state_dir(raw, root);
         if self.problems.any_error() {
             return None;
         }
@@ -80,6 +81,7 @@ impl Reader<'_> {
             redis: redis?,
             client_ip,
             limits: limits?,
+            state_dir,
             ready_requires,
             destinations: destinations.used_by(&sources),
             sources,
@@ -101,6 +103,17 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn state_dir(&self, raw: &Root, root: Spot<'_>) -> Option<PathBuf> {
+        let text: &str = raw.state_dir.as_deref()?;
+        if text.trim().is_empty() {
+            self.problems.error(
+                root.at("state_dir").value(),
+                Fault::new("`state_dir` is empty").hint("name a directory that hookward may write to, or take it out"),
+            );
+        }
+        Some(PathBuf::from(text))
     }
 
     fn ready_requires(&self, raw: &Root, root: Spot<'_>) -> ReadyRequires {

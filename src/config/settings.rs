@@ -25,6 +25,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Redis; `None`: the ledger lives in this process.
     pub redis: Option<Redis>,
+    /// Where small things survive a restart; `None`: nowhere but in Redis.
+    pub state_dir: Option<PathBuf>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// Bounds of the process.
@@ -48,7 +50,7 @@ pub struct Listen {
     pub tls: Option<ServerTls>,
     /// Every connection of a trusted peer begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<String>,
 }
 
@@ -96,6 +98,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// All bodies in memory together, bytes.
     pub buffered_bytes: u64,
+    /// The longest answer of an app that is handed through, bytes.
+    pub answer_bytes: u64,
     /// Time for a request head.
     pub header_timeout: Duration,
     /// Time for a body.

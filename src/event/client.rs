@@ -14,6 +14,9 @@ pub struct Client {
     /// The configuration does not state `client_ip.trust` and the peer is private or loopback: it may be a load balancer
     /// that stands for many clients, so no penalty may fall on it.
     pub perhaps_many: bool,
+    /// Where `perhaps_many` holds: whom the peer names as its own client. Nobody vouches for it, so it may only divide a
+    /// budget that belongs to the peer.
+    pub claimed: Option<IpAddr>,
     /// The peer came over TLS that ended here.
     pub tls: bool,
 }
@@ -41,6 +44,7 @@ mod tests {
             believed: vec![IpAddr::from([192, 0, 2, 7]), IpAddr::from([10, 0, 0, 1])],
             peer_trusted: true,
             perhaps_many: false,
+            claimed: None,
             tls: false,
         };
         assert_eq!(client.forwarded_for(), "192.0.2.7, 10.0.0.1");

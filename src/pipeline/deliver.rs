@@ -14,7 +14,7 @@ use crate::{
     replay::{Claim, Witness},
     source::{Body, Ending, Outcome, Trail},
     telemetry::LedgerOp,
-    upstream::{DeliveryError, DestinationSpec, Reply},
+    upstream::{DeliveryError, DestinationSpec, Excess, Reply},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
@@ -89,8 +89,9 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, marks: Mark
     trail.upstream = Some(clock.monotonic().since(begun));
     trail.handed = handovers.iter().map(Handover::told).collect();
     settle(worker, hold, &handovers, names).await;
+    let delivered = handovers.iter().all(Handover::succeeded);
     let ending = conclude(worker, handovers, several);
-    if ending.outcome == Outcome::Delivered {
+    if delivered {
         parcel.authentic.source.meters.delivered(clock.wall());
     }
     ending
@@ -106,11 +107,17 @@ async fn send_all(
     if required.len() == 1
         && let Some((target, time)) = required.pop()
     {
-        return vec![send(worker, parcel, target, time, Standing::Required).await];
+        return vec![send(worker, parcel, target, time, Standing::Answering).await];
     }
-    let sends = required
-        .into_iter()
-        .map(|(target, time)| send(worker, parcel, target, time, Standing::Required));
+    // Of several the first one's answer is the sender's, or none.
+    let sends = required.into_iter().enumerate().map(|(index, (target, time))| {
+        let standing = if index == 0 {
+            Standing::Answering
+        } else {
+            Standing::Required
+        };
+        send(worker, parcel, target, time, standing)
+    });
     let mut under_way: FuturesUnordered<_> = sends.collect();
     let mut handovers = Vec::with_capacity(under_way.len());
     while let Some(handover) = under_way.next().await {
@@ -174,6 +181,11 @@ fn conclude(worker: &Worker, handovers: Vec<Handover>, several: bool) -> Ending 
     match result {
         Err(error) => unanswered(worker, &error, &target.to),
         Ok(reply) if decides.is_some() => failed(reply, &target.to, several),
+        Ok(Reply {
+            excess: Some(excess),
+            status,
+            ..
+        }) => too_large(&target.to, status, excess),
         Ok(reply) => {
             ending.status = reply.status;
             // A body that broke off is not passed off as the whole: the status alone counts.
@@ -185,11 +197,20 @@ fn conclude(worker: &Worker, handovers: Vec<Handover>, several: bool) -> Ending 
     }
 }
 
+/// An answer that cannot be handed through whole is not handed through at all.
+fn too_large(to: &DestinationSpec, status: StatusCode, excess: Excess) -> Ending {
+    let reason = format!("{} answered {}, but {excess}", to.name, status.as_u16());
+    Ending::new(Outcome::UpstreamFailed, reason)
+}
+
 fn failed(reply: Reply, to: &DestinationSpec, several: bool) -> Ending {
     let reason = format!("{} answered {}", to.name, reply.status.as_u16());
     let refused = reply.status.is_client_error() || reply.status.is_server_error();
     if several || !refused {
         return Ending::new(Outcome::UpstreamFailed, reason);
+    }
+    if let Some(excess) = reply.excess {
+        return too_large(to, reply.status, excess);
     }
     let status = to
         .map_status

@@ -59,6 +59,9 @@ pub struct Facts {
     pub credential_headers: Vec<HeaderName>,
     /// Query parameters that bear the credential.
     pub credential_query: Vec<String>,
+    /// `WWW-Authenticate` of a 401 (RFC 9110, section 11.6.1); `None` where a signature proves the sender, for which HTTP
+    /// has no scheme.
+    pub www_authenticate: Option<String>,
     /// Every header that verification, id or event read: a request may not name one in `Connection`.
     pub read_headers: Vec<HeaderName>,
     /// Body of all own answers, where the provider insists on one.
@@ -172,6 +175,7 @@ impl Facts {
                 || !(preset.answer_is_command || matches!(plan.kind(), IdentityKind::None | IdentityKind::Doorbell)),
             credential_headers,
             credential_query,
+            www_authenticate: plan.www_authenticate(),
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
             signs_url: plan.needs_url,

@@ -19,7 +19,7 @@ use super::{
     template::{Piece, Template},
     url::PublicUrl,
 };
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header};
 pub use shape::Repeatable;
 use std::collections::BTreeSet;
 
@@ -256,6 +256,31 @@ impl Plan {
             }
         }
         (headers, query)
+    }
+
+    /// The challenge for a sender without the right credential. In `Authorization` the credential's prefix is its scheme. A
+    /// token in another place has no registered scheme: `ApiKey` neither opens a browser's dialogue nor has a client send
+    /// other credentials.
+    pub fn www_authenticate(&self) -> Option<String> {
+        const BASIC: &str = "Basic realm=\"hookward\"";
+        const API_KEY: &str = "ApiKey realm=\"hookward\"";
+        if self.algorithm == Algorithm::Basic {
+            return Some(BASIC.to_owned());
+        }
+        let signature = self.signature.as_ref()?;
+        let is_scheme =
+            |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let scheme = signature
+            .from
+            .iter()
+            .any(|field| field.place == Place::Header(header::AUTHORIZATION))
+            .then(|| std::str::from_utf8(&signature.prefix).map_or("", str::trim_end))
+            .filter(is_scheme);
+        match (self.algorithm, scheme) {
+            (Algorithm::Token, scheme) => Some(scheme.unwrap_or(API_KEY).to_owned()),
+            (algorithm, scheme) if algorithm.is_jwt() => scheme.map(str::to_owned),
+            _ => None,
+        }
     }
 
     /// Methods with which only handshakes come.

@@ -1,8 +1,11 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
-use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, connection::is_long, gate, watch::Watch};
+use super::{
+    App, GateRefusal, Peer, RequestBody, UntilTaken, accept::Worker, body::Carrier, connection::is_long,
+    framing::Hidden, gate, watch::Watch,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -30,21 +33,27 @@ impl<A: App> Desk<A> {
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<A> {
         let desk = Arc::clone(self);
         let body = request.body();
-        desk.watch.request_begins(!body.is_end_stream(), is_long(body));
+        let index = desk.watch.request_begins(!body.is_end_stream(), is_long(body));
         // Made here, so that a stream that is reset before it is polled still ends.
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
-            let response = desk.answer(request).await;
+            let mut response = desk.answer(request, index).await;
+            let mut kept: Option<UntilTaken> = response.extensions_mut().remove();
             let held = stream.is_some().then(|| Held::new(&desk.watch, &desk.worker));
             if held.is_none() {
+                kept.take().into_iter().for_each(|kept| desk.watch.kept.put(kept));
                 desk.watch.answered();
             }
-            Ok(response.map(|body| Answer { body, _held: held }))
+            Ok(response.map(|body| Answer {
+                body,
+                _held: held,
+                _kept: kept,
+            }))
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, incoming) = request.into_parts();
+    async fn answer(&self, request: Request<Incoming>, index: u32) -> Response<Full<Bytes>> {
+        let (mut head, incoming) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
         let may_be_last = head.version != Version::HTTP_11 || speaks_of_closing(&head.headers);
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
@@ -54,19 +63,27 @@ impl<A: App> Desk<A> {
             Carrier::Connection(Arc::clone(&self.watch))
         };
         let body = RequestBody::new(incoming, carrier, waits_for_continue);
-        let (mut response, refused) = match gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())) {
+        let hidden = || {
+            Some(index)
+                .filter(|_| !http2)
+                .and_then(|index| self.watch.hiding.of(index))
+        };
+        let judged = match hidden() {
+            Some(Hidden::Fragment) => Err(GateRefusal::TargetFragment),
+            _ => gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())),
+        };
+        let (mut response, refused) = match judged {
             Ok(()) => {
-                let _in_flight = InFlight::enter(&self.worker);
-                let request = Request::from_parts(head, body);
-                (self.app.handle(self.peer, request).await, false)
+                gate::to_origin_form(&mut head);
+                (self.let_in(head, body).await, false)
             }
             Err(refusal) => (self.app.refuse(self.peer, &head, refusal), true),
         };
         if http2 && self.is_leaving() {
             self.watch.leaves();
         }
-        // A body that is not read to its end would be parsed as the next request.
-        if !http2 && (refused || self.watch.body_is_unread() || self.is_leaving()) {
+        // A body that is not read to its end would be parsed as the next request, and so would bytes of an ambiguous one.
+        if !http2 && (refused || hidden().is_some() || self.watch.body_is_unread() || self.is_leaving()) {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -76,6 +93,17 @@ impl<A: App> Desk<A> {
             self.watch.answers_last();
         }
         response
+    }
+}
+
+impl<A: App> Desk<A> {
+    /// Answers a request that passed the gate. A probe is not counted: it neither prolongs a drain nor is cut by one.
+    async fn let_in(&self, head: Parts, body: RequestBody) -> Response<Full<Bytes>> {
+        if let Some(answer) = self.app.probe(head.uri.path()) {
+            return answer;
+        }
+        let _in_flight = InFlight::enter(&self.worker);
+        self.app.handle(self.peer, Request::from_parts(head, body)).await
     }
 }
 
@@ -128,6 +156,7 @@ impl<A> Drop for Stream<A> {
 pub(super) struct Answer {
     body: Full<Bytes>,
     _held: Option<Held>,
+    _kept: Option<UntilTaken>,
 }
 
 impl Body for Answer {

@@ -82,6 +82,10 @@ impl App for TestApp {
         host != "foreign" || path == "/probe"
     }
 
+    fn probe(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        (path == "/probe").then(|| answer(200, "probed"))
+    }
+
     async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let mut body = request.into_body();

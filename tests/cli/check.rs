@@ -308,3 +308,15 @@ fn a_proof_that_does_not_cover_the_body_is_a_warning() {
     let ended = folder.run(&["check", "--offline"]);
     ended.says(0, "! cron  `token` proves the sender and not the body");
 }
+
+#[test]
+fn a_state_dir_that_cannot_be_written_to_is_a_problem() {
+    let (_app, url) = app();
+    for (path, level, code) in [(".", "ok", 0), ("./nowhere", "problem", 1)] {
+        let folder = stripe(&url, &format!("{PORTS}\nstate_dir: {path}"));
+        let ended = folder.run(&["check", "-o", "json"]);
+        let report = ended.json();
+        assert_eq!(levels(&report, "state_dir")[0].0, level, "{path}");
+        assert_eq!(ended.code, code, "{path}");
+    }
+}

@@ -117,6 +117,23 @@ fn the_smallest_file_has_the_built_in_values() {
 }
 
 #[test]
+fn a_source_that_verifies_nothing_has_a_smaller_burst_where_none_is_configured() {
+    let none = |more: &str| format!("open: {{provider: none, path: /open, allow_unverified: true{more}}}");
+    for (defaults, own, burst) in [
+        ("", "", 200),
+        ("defaults: {rate_limit: {status: 503}}\n", "", 200),
+        ("defaults: {rate_limit: {burst: 900}}\n", "", 900),
+        ("defaults: {rate_limit: {rate: 50/s}}\n", "", 50),
+        ("", ", rate_limit: {per: client}", 200),
+        ("", ", rate_limit: {burst: 700}", 700),
+    ] {
+        let settings = settings(&with_sources(defaults, &[&none(own)]));
+        let limit = source(&settings, "open").rate_limit.clone().expect("it is on");
+        assert_eq!(limit.burst, burst, "{defaults}{own}");
+    }
+}
+
+#[test]
 fn a_source_goes_before_its_preset_before_the_defaults_before_the_built_in_values() {
     let top = "defaults: {max_body: 2MiB, replay: {keep: 48h, duplicates: reject}, timeout: 4s, tolerance: 7m}\n";
     let text = with_sources(

@@ -20,6 +20,8 @@ pub fn check(data: &[u8]) {
                 "{foreign:?}"
             );
             assert_eq!(asked.len(), 1);
+            let mut head = head;
+            gate::to_origin_form(&mut head);
             accepted(&head, &asked[0]);
             if head.version != Version::HTTP_2 {
                 assert_eq!(target(&head), raw_target(data), "not as it was sent");
@@ -41,13 +43,18 @@ fn target(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("", |target| target.as_str())
 }
 
-/// The second word of the first line, without a fragment, which `http::Uri` leaves out and no sender writes.
+/// The second word of the first line, in origin form. Without a fragment, which `http::Uri` leaves out: the connection
+/// refuses one before the gate is asked.
 fn raw_target(data: &[u8]) -> &str {
     let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
-    std::str::from_utf8(target).expect("what passed is ASCII")
+    let target = std::str::from_utf8(target).expect("what passed is ASCII");
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest.find('/').map_or("/", |path| &rest[path..]),
+        _ => target,
+    }
 }
 
 fn accepted(head: &Parts, host: &str) {
