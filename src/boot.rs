@@ -61,8 +61,8 @@ pub struct Options {
     pub signals: bool,
 }
 
-/// Reads the configuration anew.
-pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+/// Reads the configuration anew; the argument is what is in force.
+pub type Reload = Box<dyn Fn(&Settings) -> Result<Settings, String> + Send + Sync>;
 
 /// Where a sidecar listens; ports that were 0 are the real ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

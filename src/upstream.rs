@@ -19,7 +19,7 @@ mod url;
 
 pub use client::{Outbound, OutboundRequest, PoolSpec};
 pub use fetch::{FetchError, Fetcher};
-pub use headers::{Passage, compose};
+pub use headers::{Passage, compose, reserved};
 pub use lane::{Lane, Place, Places};
 pub use reply::{AnswerLimit, Excess, Room};
 pub use secure::Secure;

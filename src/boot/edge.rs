@@ -54,6 +54,7 @@ impl Front {
             hosts: settings.hosts.clone(),
             client_ip: ClientIp {
                 trust: settings.client_ip.trust.clone(),
+                direct: settings.client_ip.direct,
                 header: settings.client_ip.header.clone(),
             },
             health_path: settings.listen.health_path.clone(),

@@ -54,7 +54,7 @@ pub(super) struct Root {
     #[schemars(required)]
     pub sources: Option<Named<Source>>,
     /// Apps that sources name in `to`.
-    pub destinations: Option<Named<Destination>>,
+    pub destinations: Option<Named<Upstream>>,
 }
 
 /// `listen`, short or long.
@@ -115,11 +115,28 @@ pub(super) struct AdminLong {
     pub token: Option<Secret>,
 }
 
-/// `redis`.
+/// `redis`, short (the URL of one server) or long.
 #[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Redis {
+    Short(UrlText),
+    Long(Box<RedisLong>),
+}
+
+impl Redis {
+    /// `on_outage`.
+    pub fn on_outage(&self) -> Option<OnOutage> {
+        match self {
+            Self::Short(_) => None,
+            Self::Long(long) => long.on_outage,
+        }
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`redis`")]
-pub(super) struct Redis {
+pub(super) struct RedisLong {
     /// One server: `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` for TLS, `unix:///PATH?db=DB`.
     pub url: Option<UrlText>,
     /// A Cluster: `redis://` or `rediss://` of some of its nodes; they tell of the others.
@@ -133,7 +150,7 @@ pub(super) struct Redis {
     pub username: Option<Text>,
     /// Its password. A rotated file is taken at a reload.
     pub password: Option<Secret>,
-    /// Part of every key, so that staging never answers for production.
+    /// Part of every key, so that staging never answers for production. Needed unless Redis is on this machine.
     pub namespace: Option<Text>,
     /// Time for one call. Default 100ms.
     pub timeout: Option<DurationText>,
@@ -172,7 +189,8 @@ pub(super) struct RedisTls {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`client_ip`")]
 pub(super) struct ClientIp {
-    /// Hops whose forwarding header is believed: your load balancer's addresses. Default none.
+    /// Hops whose forwarding header is believed: your load balancer's addresses. `[]` states that clients connect directly:
+    /// private and loopback peers can then be penalized too. Default none.
     pub trust: Option<Listed<NetworkText>>,
     /// The header that they write. Default x-forwarded-for.
     pub header: Option<Forwarding>,

@@ -83,6 +83,8 @@ pub struct Redis {
 pub struct ClientIp {
     /// Hops that are believed.
     pub trust: Vec<IpNet>,
+    /// `trust: []` is stated: clients connect directly.
+    pub direct: bool,
     /// The header that they write: `x-forwarded-for` or `forwarded`.
     pub header: http::HeaderName,
 }
@@ -143,8 +145,12 @@ pub struct SourceSettings {
     /// Its secrets, newest first; empty for `provider: none`, where the provider's keys are fetched, and while
     /// `on_missing_secret: unavailable` lacks one.
     pub secrets: Vec<SourceSecret>,
-    /// A secret is missing and `on_missing_secret: unavailable`: the source answers 503.
+    /// A secret that the source cannot do without is missing and `on_missing_secret: unavailable`: the source answers 503.
     pub unavailable: Option<String>,
+    /// Why some of its secrets cannot be read now, while it serves with the others (`on_missing_secret: unavailable`).
+    pub missing: Vec<String>,
+    /// Why some of its secrets could not be read at this reload: these are still what they were before.
+    pub kept: Vec<String>,
     /// Client networks that may use it; empty: all.
     pub allow_from: Vec<IpNet>,
     /// Events that are forwarded; empty: all.

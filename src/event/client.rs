@@ -11,8 +11,8 @@ pub struct Client {
     pub believed: Vec<IpAddr>,
     /// The peer is a trusted hop: its `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Request-Id` count too.
     pub peer_trusted: bool,
-    /// Nobody is trusted by configuration and the peer is private or loopback: it may be a load balancer that stands
-    /// for many clients, so no penalty may fall on it.
+    /// The configuration does not state `client_ip.trust` and the peer is private or loopback: it may be a load balancer
+    /// that stands for many clients, so no penalty may fall on it.
     pub perhaps_many: bool,
     /// Where `perhaps_many` holds: whom the peer names as its own client. Nobody vouches for it, so it may only divide a
     /// budget that belongs to the peer.

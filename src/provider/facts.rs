@@ -68,6 +68,8 @@ pub struct Facts {
     pub own_body: Option<String>,
     /// Does it sign the URL (needs `public_url`)?
     pub signs_url: bool,
+    /// Does every signature cover the path: a captured request passes on no other one?
+    pub signs_path: bool,
     /// Is the URL, or a part of it that only `public_url` tells, among what may be signed?
     pub reads_url: bool,
     /// Does it take secrets at all (`none` does not)?
@@ -180,6 +182,7 @@ impl Facts {
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
             signs_url: plan.needs_url,
+            signs_path: plan.signs_path(),
             reads_url: plan.needs_url || plan.message().is_some(),
             takes_secrets,
             needs_secrets: takes_secrets && !fetches_keys,

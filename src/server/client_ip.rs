@@ -20,6 +20,8 @@ const OWS: [char; 2] = [' ', '\t'];
 pub struct ClientIp {
     /// Hops whose word counts.
     pub trust: Vec<IpNet>,
+    /// `trust: []` is stated: clients connect directly, so no peer stands for many of them.
+    pub direct: bool,
     /// The header that they write: `forwarded` (RFC 7239), or one with a plain list such as `x-forwarded-for`.
     pub header: HeaderName,
 }
@@ -39,7 +41,7 @@ impl ClientIp {
         };
         let mut believed = believed.unwrap_or_default();
         believed.push(peer);
-        let perhaps_many = self.trust.is_empty() && is_inside(peer);
+        let perhaps_many = !self.direct && self.trust.is_empty() && is_inside(peer);
         Client {
             ip: believed[0],
             believed,

@@ -74,7 +74,7 @@ fn all_is_well_with_an_app_and_a_redis_that_keeps_what_it_is_told() {
     assert!(
         levels(&report, "redis")
             .iter()
-            .any(|(level, text)| *level == "ok" && text.contains("version "))
+            .any(|(level, text)| *level == "ok" && text.contains(", Redis "))
     );
     assert_eq!(levels(&report, "listen")[0].0, "ok");
 }

@@ -56,7 +56,8 @@ fn the_smallest_file_has_the_built_in_values() {
     assert_eq!(settings.listen.address.to_string(), "0.0.0.0:9480");
     assert_eq!(settings.health.to_string(), "0.0.0.0:9481");
     assert_eq!(settings.admin.address.to_string(), "127.0.0.1:9482");
-    assert!(settings.redis.is_none() && settings.hosts.is_empty() && settings.client_ip.trust.is_empty());
+    assert!(settings.redis.is_none() && settings.hosts.is_empty());
+    assert!(settings.client_ip.trust.is_empty() && !settings.client_ip.direct);
     assert_eq!(settings.client_ip.header, "x-forwarded-for");
     let limits = &settings.limits;
     assert_eq!(
@@ -337,6 +338,80 @@ fn a_missing_secret_makes_one_source_unavailable_where_that_is_allowed() {
         .err()
         .expect("the source's word goes first");
     assert_eq!(errors.exit_code(), 77);
+}
+
+#[test]
+fn a_shorthand_means_its_long_form() {
+    let sources = [
+        &*format!("{STRIPE}, to: [billing], rate_limit: 100/s}}"),
+        &format!("{GITHUB}}}"),
+    ];
+    let short = "redis: redis://127.0.0.1:7000/3\ndestinations: {billing: \"http://127.0.0.1:9/in?a=b\"}\ndefaults: {rate_limit: 30/m}\n";
+    let long = "redis: {url: \"redis://127.0.0.1:7000/3\"}\ndestinations: {billing: {url: \"http://127.0.0.1:9/in?a=b\"}}\ndefaults: {rate_limit: {rate: 30/m, burst: 150}}\n";
+    let short = settings(&with_sources(short, &sources));
+    let sources = [
+        &*format!("{STRIPE}, to: [billing], rate_limit: {{rate: 100/s, burst: 500}}}}"),
+        &format!("{GITHUB}}}"),
+    ];
+    let long = settings(&with_sources(long, &sources));
+    assert!(short.redis == long.redis && short.redis.is_some());
+    for name in ["stripe", "github"] {
+        let (short, long) = (source(&short, name), source(&long, name));
+        assert!(
+            short.rate_limit == long.rate_limit && short.rate_limit.is_some(),
+            "{name}"
+        );
+        assert!(
+            short
+                .to
+                .iter()
+                .map(|route| &route.destination.url)
+                .eq(long.to.iter().map(|route| &route.destination.url))
+        );
+    }
+    for (bad, hint) in [
+        ("redis: 127.0.0.1:6379\n", "redis://"),
+        ("destinations: {billing: billing}\n", "http://"),
+        ("defaults: {rate_limit: fast}\n", "200/s"),
+    ] {
+        let text = with_sources(bad, &[&format!("{STRIPE}}}")]);
+        let errors = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+            .err()
+            .expect("errors");
+        let text = errors.render(false);
+        assert!(!text.contains("must be a mapping") && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn a_source_of_which_one_secret_is_missing_has_the_others() {
+    let text = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &["a: {provider: slack, path: /a, secrets: [{file: /run/secrets/nowhere}, {file: /run/secrets/newline}]}"],
+    );
+    let loaded = loaded(&text);
+    let a = source(&loaded.settings, "a");
+    assert_eq!((a.unavailable.as_deref(), a.secrets.len()), (None, 1));
+    assert_eq!(a.missing, ["the secret file `/run/secrets/nowhere` does not exist"]);
+    assert_eq!(a.secrets[0].label, "1", "the place in the list");
+    let warning = loaded
+        .warnings
+        .problems()
+        .iter()
+        .find(|one| one.message.contains("nowhere"));
+    let warning = &warning.expect("a warning").message;
+    assert!(
+        warning.ends_with("source `a` serves with its other secrets until it can be read"),
+        "{warning}"
+    );
+    // A setting is not one of several: the source cannot serve without it.
+    let text = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &[
+            "meta: {provider: meta, path: /m, secrets: [{env: STRIPE_SECRET}], settings: {verify_token: {file: /run/secrets/nowhere}}}",
+        ],
+    );
+    assert!(source(&settings(&text), "meta").unavailable.is_some());
 }
 
 #[test]

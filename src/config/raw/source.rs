@@ -214,6 +214,8 @@ pub(in crate::config) struct ReplayLong {
 #[serde(untagged)]
 pub(in crate::config) enum RateLimit {
     Off(Off),
+    /// The rate; burst: five times its count.
+    Short(RateText),
     On(RateLimitLong),
 }
 

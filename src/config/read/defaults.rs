@@ -70,7 +70,11 @@ impl Reader<'_> {
         let tolerance = raw.and_then(|raw| raw.tolerance.as_ref());
         let limit = raw.and_then(|raw| raw.rate_limit.as_ref());
         let rate_limit = self.rate_limit(limit, spot.at("rate_limit"), Some(&rate_limit()));
-        let chosen = matches!(limit, Some(raw::RateLimit::On(long)) if long.rate.is_some() || long.burst.is_some());
+        let chosen = match limit {
+            Some(raw::RateLimit::On(long)) => long.rate.is_some() || long.burst.is_some(),
+            Some(raw::RateLimit::Short(_)) => true,
+            Some(raw::RateLimit::Off(_)) | None => false,
+        };
         let unverified_rate_limit = rate_limit.clone().map(|limit| LimitSpec {
             burst: if chosen { limit.burst } else { UNVERIFIED_BURST },
             ..limit
@@ -142,6 +146,7 @@ impl Reader<'_> {
         let long = match raw {
             None => return base.cloned(),
             Some(raw::RateLimit::Off(_)) => return None,
+            Some(raw::RateLimit::Short(rate)) => return Some(self.rate_alone(rate, spot, base)),
             Some(raw::RateLimit::On(long)) => long,
         };
         let mut spec = base.cloned().unwrap_or_else(rate_limit);
@@ -169,6 +174,14 @@ impl Reader<'_> {
             spec.per = per;
         }
         Some(spec)
+    }
+
+    /// `rate_limit: 100/s`.
+    fn rate_alone(&self, rate: &str, spot: Spot<'_>, base: Option<&LimitSpec>) -> LimitSpec {
+        let spec = base.cloned().unwrap_or_else(rate_limit);
+        let rate = self.parsed(Some(rate), spot, value::rate).unwrap_or(spec.rate);
+        let burst = rate.count.saturating_mul(5);
+        LimitSpec { rate, burst, ..spec }
     }
 
     fn per(&self, raw: &raw::Per, spot: Spot<'_>) -> Option<Per> {

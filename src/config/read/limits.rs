@@ -106,7 +106,11 @@ impl Reader<'_> {
             Some(Forwarding::Forwarded) => HeaderName::from_static("forwarded"),
             Some(Forwarding::XForwardedFor) | None => HeaderName::from_static("x-forwarded-for"),
         };
-        ClientIp { trust, header }
+        ClientIp {
+            direct: trust.is_empty() && spot.has("trust"),
+            trust,
+            header,
+        }
     }
 
     /// A list of networks. Bits behind the prefix are cut off and reported as a warning, as other proxies do.

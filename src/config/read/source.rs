@@ -86,6 +86,7 @@ impl Reader<'_> {
         let on_outage = raw.on_outage.map_or(around.outage, Into::into);
         let mut secrets = self.secrets_of(raw, spot, name, defaults);
         let scheme = self.scheme(raw, spot, name, defaults, &mut secrets);
+        self.warn_of_missing(&secrets, name);
         let replay = self.replay(raw, spot, defaults, scheme.as_ref());
         if let Some(scheme) = &scheme {
             self.match_secrets(scheme, &secrets, spot, name);
@@ -94,6 +95,7 @@ impl Reader<'_> {
                 .find(|(path, _)| matches!(path, PathRule::Below(_)))
                 .map(|(_, span)| span.clone());
             self.warn_of_replays(spot, name, defaults, scheme, replay, on_outage, around.redis, prefix);
+            self.warn_of_paths(name, scheme, replay, &paths);
             self.unsigned_forward(raw, spot, &to, scheme);
         }
         // One that was reported needs no warning.
@@ -105,14 +107,17 @@ impl Reader<'_> {
             let Scheme {
                 preset, options, facts, ..
             } = scheme;
-            let Secrets { list, missing, .. } = secrets;
+            let (unavailable, missing) = (secrets.unavailable(), secrets.missing());
+            let Secrets { list, kept, .. } = secrets;
             SourceSettings {
                 name,
                 preset: Arc::new(preset),
                 options,
                 paths: paths.iter().map(|(path, _)| path.clone()).collect(),
                 secrets: list,
-                unavailable: missing,
+                unavailable,
+                missing,
+                kept,
                 allow_from,
                 events,
                 to,
