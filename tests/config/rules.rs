@@ -544,6 +544,16 @@ fn the_schema_is_of_the_named_draft_and_knows_every_key() {
     let providers = schema["$defs"]["Source"]["properties"]["provider"]["enum"].as_array();
     assert!(providers.is_some_and(|names| names.iter().any(|name| name == "custom")));
     let text = schema.to_string();
+    for described in [
+        &schema["properties"]["upstream"],
+        &schema["$defs"]["Destination"]["properties"]["forward_credentials"],
+    ] {
+        let told = described["description"].as_str().unwrap_or_default().replace('\n', " ");
+        assert!(
+            told.contains("`Authorization` of a token, basic or JWT source"),
+            "{told}"
+        );
+    }
     assert!(
         !text.contains(r#"["string","null"]"#),
         "an explicit null is refused, so the schema knows none"
