@@ -363,6 +363,25 @@ fn memory_and_cpus_are_what_the_cgroup_grants() {
 }
 
 #[test]
+fn the_longest_answer_has_to_fit_beside_the_bodies() {
+    let limits = |text: &str| settings(&with_sources(text, &[&format!("{STRIPE}}}")])).limits;
+    assert_eq!(limits("").answer_bytes, 1 << 20);
+    assert_eq!(limits("limits: {answer_bytes: 64KiB}\n").answer_bytes, 64 << 10);
+    for (text, warned) in [
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 6MiB}\n", false),
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 5MiB}\n", true),
+        ("limits: {buffered_bytes: 1MiB}\n", false),
+    ] {
+        let text = with_sources(text, &[&format!("{STRIPE}}}")]);
+        let loaded = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let notes = loaded.warnings.render(false);
+        let told = notes.contains("`limits.answer_bytes` (3MiB) is more than all long answers together may hold");
+        assert_eq!(told, warned, "{notes}");
+    }
+}
+
+#[test]
 fn redis_keeps_its_parts() {
     let top = "redis: {url: \"redis://r:7000/3\", username: u, password: {file: /run/secrets/redis/password}, namespace: shop, timeout: 250ms, on_outage: allow}\n";
     let settings = settings(&with_sources(
