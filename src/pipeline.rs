@@ -250,7 +250,7 @@ async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail)
 }
 
 impl Live {
-    /// There is no other source to leave anything to.
+    /// Is there one source only?
     fn is_lone_source(&self) -> bool {
         self.sources.len() == 1
     }

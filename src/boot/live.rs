@@ -52,7 +52,7 @@ pub(super) fn live(
             // Requests and bodies that began before a reload are still there.
             source.in_flight = old.in_flight.clone();
             source.bytes = old.bytes.clone();
-            // What was fetched for the same scheme is as good as it was.
+            // Keys that were fetched for the same scheme are as good as they were.
             if old.provider.is_same(&source.provider) {
                 keep(&mut source.published, old.published.as_ref());
                 keep(&mut source.confirmed, old.confirmed.as_ref());

@@ -1,7 +1,7 @@
 //! Keeps the URLs of provider keys that verified over a restart: in Redis where there is one, else in a file of `state_dir`.
 //!
-//! What is read back is a hint (see [`crate::source::proven`]). So a file that is damaged is ignored with a warning, and a
-//! Redis that does not answer is asked again later.
+//! Such a URL is a hint (see [`crate::source::proven`]). So the sidecar ignores a damaged file with a warning, and asks a
+//! Redis that does not answer again later.
 
 mod file;
 
@@ -13,11 +13,14 @@ use crate::{
     telemetry::Level,
 };
 use std::{path::Path, sync::LazyLock, time::Duration};
+use tokio::time::timeout;
 
 static PROVEN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("proven.lua")));
 
 /// A certificate is valid for about a year; a URL that verified nothing for longer is forgotten.
 const KEEP: Duration = Duration::from_hours(24 * 400);
+/// Redis is read again after this time: another replica may have learned something.
+const READ_INTERVAL: Duration = Duration::from_mins(10);
 /// While Redis or the disk does not take them, they are offered again after this time.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -64,16 +67,18 @@ async fn tend_file(core: &Core, folder: &Path) {
 }
 
 async fn tend_redis(core: &Core, store: &Store) {
-    while let Err(failure) = read_redis(core, store).await {
-        core.log(Level::Debug, "the URLs of provider keys cannot be read", &failure);
-        tokio::time::sleep(RETRY_INTERVAL).await;
-    }
     loop {
-        core.shared.proven.learned().await;
-        for (source, urls) in core.shared.proven.all_urls() {
-            while let Err(failure) = exchange(core, store, &source, &urls).await {
-                core.log(Level::Debug, "the URLs of provider keys cannot be kept", &failure);
-                tokio::time::sleep(RETRY_INTERVAL).await;
+        while let Err(failure) = read_redis(core, store).await {
+            core.log(Level::Debug, "the URLs of provider keys cannot be read", &failure);
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+        // A timeout: other replicas, and sources that a reload added.
+        while timeout(READ_INTERVAL, core.shared.proven.learned()).await.is_ok() {
+            for (source, urls) in core.shared.proven.all_urls() {
+                while let Err(failure) = exchange(core, store, &source, &urls).await {
+                    core.log(Level::Debug, "the URLs of provider keys cannot be kept", &failure);
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
             }
         }
     }
@@ -81,16 +86,14 @@ async fn tend_redis(core: &Core, store: &Store) {
 
 async fn read_redis(core: &Core, store: &Store) -> Result<(), Failure> {
     let live = core.shared.live.load_full();
-    let mut count = 0;
+    let before = core.shared.proven.all_urls();
     for source in live.sources.iter().filter(|source| source.published.is_some()) {
         let urls = exchange(core, store, &source.name, &[]).await?;
-        count += urls.len();
         core.shared.proven.remember(&source.name, urls);
     }
-    if count > 0 {
+    if core.shared.proven.all_urls() != before {
         let text = "key URLs that verified before were read from Redis";
-        let log = &core.shared.observers.log;
-        log.message(Level::Info, text, &[("count", &count)]);
+        core.shared.observers.log.message(Level::Info, text, &[]);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! What verified something before is renewed without spending any of these, so that a flood of forged requests can delay a
 //! key that was never seen, and no other. Each client has a share of its source's budget, and so has an IPv6 /48. A client
-//! whose URLs fail has less, and what a source has in reserve is for clients that ask seldom.
+//! whose URLs fail has less, and the reserve of a source is for clients that ask seldom.
 
 use super::{
     Limited, Rate,
@@ -22,7 +22,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// A provider publishes a new certificate a few times a year.
 const PER_CLIENT: Rate = Rate { count: 6, per: MINUTE };
 const PER_CLIENT_BURST: u32 = 6;
-/// What a /48 has, as a multiple of one client's.
+/// The budget of a /48, as a multiple of one client's.
 const SITE: u32 = 2;
 /// Of URLs that named no key a client may name so many.
 const FAILED: Rate = Rate { count: 1, per: MINUTE };
@@ -30,7 +30,7 @@ const FAILED_BURST: u32 = 2;
 /// All clients of a source together.
 const PER_SOURCE: Rate = Rate { count: 30, per: MINUTE };
 const PER_SOURCE_BURST: u32 = 30;
-/// What a source has besides, for clients that ask no more often than [`SELDOM`].
+/// The reserve of a source, for clients that ask no more often than [`SELDOM`].
 const RESERVE: Rate = Rate { count: 10, per: MINUTE };
 const RESERVE_BURST: u32 = 10;
 const SELDOM: Rate = Rate {
@@ -89,7 +89,7 @@ impl Fetches {
         taken
     }
 
-    /// What a request of this client named is not a key: it may name fewer URLs from now on.
+    /// A URL that a request of this client named holds no key: the client may name fewer URLs from now on.
     pub fn failed(&self, client: &Client, source: &SourceName, now: Monotonic) {
         if let Some((peer, prefix)) = one(client) {
             let gcra = Gcra::new(FAILED, FAILED_BURST);
@@ -103,8 +103,8 @@ impl Fetches {
     }
 }
 
-/// Whom a client's budget belongs to. Behind an unnamed load balancer: whom that names, and the load balancer, so that a
-/// claim costs nobody else anything.
+/// The owner of a client's budget. Behind an unnamed load balancer the owner is the pair of load balancer and the client
+/// that it names, so that a false claim costs no other client anything.
 fn one(client: &Client) -> Option<(Option<Prefix>, Prefix)> {
     if client.perhaps_many {
         Some((Some(Prefix::of(client.ip)), Prefix::of(client.claimed?)))

@@ -31,7 +31,7 @@ const SELDOM_RATE: Rate = Rate {
 };
 const SELDOM_BURST: u32 = 5;
 
-/// What each unnamed load balancer has in reserve at each source.
+/// The reserve of each unnamed load balancer at each source.
 const RESERVE_RATE: Rate = Rate {
     count: 10,
     per: Duration::from_secs(1),

@@ -28,7 +28,7 @@ struct Counts {
     handshakes: AtomicU64,
 }
 
-/// Whose request wants a place.
+/// The kind of request that wants a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// An event of a source that verifies its sender.
@@ -54,7 +54,7 @@ pub struct Permit {
     _counted: Counted,
 }
 
-/// Why there is no place.
+/// Why a request gets no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
     /// All are taken.
@@ -91,8 +91,32 @@ impl InFlight {
         self.all.under_pressure()
     }
 
-    /// Counts one more request of a source, if the source may have one more now. `alone`: there is no other source.
+    /// Counts one more request of a source, if the source may have one more now. `alone`: it is the only source.
     pub fn count(&self, source: &SourceInFlight, wants: Wants, alone: bool) -> Result<Counted, NoPlace> {
+        self.count_beside(self.used(), source, wants, alone)
+    }
+
+    /// The same for a request that has a place already, but was not counted while it waited for its body.
+    pub fn count_again(
+        &self,
+        share: Share,
+        source: &SourceInFlight,
+        wants: Wants,
+        alone: bool,
+    ) -> Result<Permit, NoPlace> {
+        // As when it came: its own place is no pressure on itself.
+        let others = self.used().saturating_sub(1);
+        let counted = self.count_beside(others, source, wants, alone)?;
+        Ok(Permit::of(share, counted))
+    }
+
+    fn count_beside(
+        &self,
+        others: u64,
+        source: &SourceInFlight,
+        wants: Wants,
+        alone: bool,
+    ) -> Result<Counted, NoPlace> {
         let unverified = match wants {
             Wants::Unverified if !alone => Some(self.unverified.clone()),
             Wants::Verified | Wants::Unverified | Wants::Handshake => None,
@@ -105,7 +129,7 @@ impl InFlight {
         // Counted first, and given back where that was one too many: two that come at once are never both one too many.
         let before = counted.source.0.of(wants).fetch_add(1, Relaxed);
         let unverified = counted.unverified.as_ref().map(|all| all.fetch_add(1, Relaxed));
-        if !self.under_pressure() {
+        if others <= self.bound / 2 {
             return Ok(counted);
         }
         let (share, full) = match wants {
@@ -131,8 +155,7 @@ impl InFlight {
 }
 
 impl Permit {
-    /// A place that is there, for a request that is counted.
-    pub fn of(share: Share, counted: Counted) -> Self {
+    fn of(share: Share, counted: Counted) -> Self {
         Self {
             share,
             _counted: counted,
@@ -247,6 +270,25 @@ mod tests {
         let fresh = SourceInFlight::default();
         let (one, why) = house.ask_on(&fresh, Wants::Unverified, 100);
         assert_eq!((one.len(), why), (1, Some(NoPlace::UnverifiedSources)));
+    }
+
+    #[test]
+    fn a_request_that_waited_for_its_body_is_counted_as_when_it_came() {
+        let (house, [source, ..]) = house(false);
+        let (mut held, _) = house.ask_on(&source, Wants::Verified, 33);
+        // All came at one moment, and all bodies were late: the last one to return is one too many for nobody.
+        let last = held.pop().expect("33 are held").uncounted();
+        held.push(
+            house
+                .all
+                .count_again(last, &source, Wants::Verified, false)
+                .unwrap_or_else(|why| panic!("{why}")),
+        );
+        let share = held.pop().expect("33 are held").uncounted();
+        let (_others, _) = house.ask_on(&SourceInFlight::default(), Wants::Verified, 1);
+        let late = house.all.count_again(share, &source, Wants::Verified, false);
+        assert_eq!(late.err(), Some(NoPlace::Source), "33 others are in flight");
+        assert_eq!(house.all.used(), 33, "its place was given back");
     }
 
     #[test]

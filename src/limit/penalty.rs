@@ -94,7 +94,7 @@ impl Penalties {
     pub fn may_verify_anyway(&self, client: IpAddr, source: &SourceName, now: Monotonic) -> bool {
         let table = &self.tables.verified_anyway;
         let mut passed = false;
-        // Where there is no place for it, it waits: places are free again after a second.
+        // A client that finds no place in the table waits: places are free again after a second.
         let noted = table.change(table.tag((source, Prefix::of(client))), now, false, |held| {
             passed = held.is_none();
             passed.then(|| (now.plus(VERIFIED_ANYWAY_INTERVAL), ()))

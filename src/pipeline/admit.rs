@@ -104,7 +104,7 @@ fn headers(
     Ok(())
 }
 
-/// What its place in flight is for.
+/// The kind of request, as places in flight are counted.
 pub(super) fn wants(source: &Source, verifier: &Verifier) -> Wants {
     if verifier.is_handshake() {
         Wants::Handshake

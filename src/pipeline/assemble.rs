@@ -146,10 +146,11 @@ where
             if let Some(wait) = wait {
                 let share = wait.back().ok_or_else(outwaited)?;
                 let wants = admit::wants(&admitted.source, &admitted.verifier);
-                let counted = shared
-                    .in_flight
-                    .count(&admitted.source.in_flight, wants, live.is_lone_source());
-                admitted.in_flight = Some(Permit::of(share, counted.map_err(admit::no_place)?));
+                let again =
+                    shared
+                        .in_flight
+                        .count_again(share, &admitted.source.in_flight, wants, live.is_lone_source());
+                admitted.in_flight = Some(again.map_err(admit::no_place)?);
             }
             return Ok(());
         };

@@ -87,7 +87,7 @@ pub(super) fn authenticate(
         Finding::Authentic(evidence) => evidence,
     };
     held.proven();
-    // Who knows a token can make up what it sends, so no ledger could tell a new delivery from a repeat.
+    // A token proves its sender anew with every request; a signature of a source without a ledger may be a repeat.
     if source.replay.is_none() && evidence.verified == Verified::Token {
         worker.shared.exempt(&client, &source.name, trail.arrived);
     }

@@ -64,10 +64,11 @@ async fn fetch(
     };
     let within = |keys: &Keys| kid.as_deref().is_none_or(|kid| keys.knows(kid));
     let spend = || !named || shared.fetches.spend(client, &source.name, trail.arrived).is_ok();
+    let known = || named && shared.proven.knows(&source.name, &url);
     let wish = Wish {
         url: &url,
         within: &within,
-        known: named && shared.proven.knows(&source.name, &url),
+        known: &known,
         spend: &spend,
     };
     match of.take(wish, &worker.deliveries, || read(worker, source, &url)).await {

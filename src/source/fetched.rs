@@ -50,7 +50,7 @@ pub struct Wish<'a, T> {
     /// Is what it wants in this answer?
     pub within: &'a (dyn Fn(&T) -> bool + Sync),
     /// It proved something in an earlier process: it spends nothing, and finds room however many are asked for.
-    pub known: bool,
+    pub known: &'a (dyn Fn() -> bool + Sync),
     /// Spends a fetch from a URL that has not proven anything yet; `false`: there is none left.
     pub spend: &'a (dyn Fn() -> bool + Sync),
 }
@@ -165,8 +165,8 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         let now = self.clock.monotonic();
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(wish.url) else {
-            // What is known is bounded by itself.
-            let allowed = wish.known || (wish.spend)() && make_room(&mut entries, now);
+            // Known URLs are bounded by themselves.
+            let allowed = (wish.known)() || (wish.spend)() && make_room(&mut entries, now);
             if !allowed {
                 return Step::Take(Err(Missing::Spent));
             }
@@ -227,7 +227,7 @@ impl<T> Entry<T> {
     }
 
     fn may_ask(&self, wish: &Wish<'_, T>) -> bool {
-        self.proven || wish.known || (wish.spend)()
+        self.proven || (wish.known)() || (wish.spend)()
     }
 
     fn take_off(&mut self, now: Monotonic) -> (Pilot<T>, Flight<T>) {

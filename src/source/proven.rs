@@ -1,8 +1,8 @@
 //! Where keys stand that verified a request before: URLs only, by source, so that a restarted sidecar fetches them first.
 //!
-//! A URL here is a hint and proves nothing. It counts only when a request names it and the preset believes its host and
-//! path; the key is then fetched over TLS and judged as every other one. So whoever can write the stored hints gains at most
-//! that the provider's own server is asked for a few more certificates.
+//! A URL here is a hint and proves nothing. It counts only when a request names it and the preset allows its host and
+//! path; the key is then fetched over TLS and judged as every other one. Somebody who can write the stored hints gains at
+//! most that the sidecar asks the provider's own server for a few more certificates.
 
 use crate::event::SourceName;
 use std::{
@@ -21,7 +21,7 @@ const MAX_SOURCES: usize = 4096;
 /// URLs by source, the one that verified last first.
 pub type UrlsBySource = BTreeMap<SourceName, Vec<String>>;
 
-/// What this process knows of them.
+/// The URLs that this process knows.
 #[derive(Default)]
 pub struct ProvenUrls {
     all: Mutex<UrlsBySource>,
@@ -42,7 +42,7 @@ impl ProvenUrls {
         }
     }
 
-    /// Takes what an earlier process, or another replica, learned: behind what this one knows itself.
+    /// Adds URLs that an earlier process or another replica learned, behind those that this process learned.
     pub fn remember(&self, source: &SourceName, urls: impl IntoIterator<Item = String>) {
         let mut all = self.all();
         for url in urls.into_iter().take(MAX_URLS_OF_A_SOURCE) {

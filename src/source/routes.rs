@@ -93,12 +93,25 @@ impl Routes {
     fn reads_as_another(&self, path: &str, prefix: &Prefix) -> bool {
         let reading = lenient_reading(path);
         let is_another = |name: &SourceName| *name != prefix.source.name;
-        let owners = self.readings.get(&reading);
+        let owned_by_another = |reading: &str| {
+            let owners = self.readings.get(reading);
+            owners.is_some_and(|owners| owners.iter().any(is_another))
+        };
         // Of prefixes the longest takes a path, so only a longer one can be meant.
-        owners.is_some_and(|owners| owners.iter().any(is_another))
+        owned_by_another(&reading)
+            || owned_by_another(without_format(&reading))
             || self.below.iter().any(|other| {
                 is_another(&other.source.name) && other.reading.len() > prefix.reading.len() && other.is_above(&reading)
             })
+    }
+}
+
+/// A reading without `.json` or the like at its end: Rails and others route `/hooks/github.json` as `/hooks/github`.
+fn without_format(reading: &str) -> &str {
+    let name = reading.rfind('/').map_or(0, |slash| slash + 1);
+    match reading.rfind('.') {
+        Some(dot) if dot > name => &reading[..dot],
+        _ => reading,
     }
 }
 

@@ -406,7 +406,7 @@ sources:
             limited += usize::from(sidecar.send(&asked).outcome() == "rate_limited");
         }
         assert!(limited > 0, "{attackers}");
-        // What a client writes before the balancer's word does not count.
+        // Addresses that a client writes before the balancer's own do not count.
         let disguised = asked_through_a_balancer("192.0.2.99, 203.0.113.0");
         assert_eq!(sidecar.send(&disguised).outcome(), "rate_limited", "{attackers}");
         let honest = sidecar.send(&asked_through_a_balancer("203.0.113.0, 192.0.2.1"));

@@ -130,7 +130,7 @@ fn a_certificate_that_verified_is_had_again_after_a_restart_with_a_state_dir() {
 fn what_stands_in_the_state_is_a_hint_and_no_proof() {
     let (app, folder, redis) = (App::start(), Folder::new(), RedisServer::start());
     let publisher = Publisher::saying(SNS, SIGNER.certificate.clone());
-    // Whoever writes there names a place that the preset does not believe, and text that is no URL.
+    // Planted: a place that the preset does not allow, and text that is not a URL.
     let planted = "https://evil.example/SimpleNotificationService-1.pem";
     let file =
         serde_json::json!({"schema_version": 1, "sources": {"sns": [planted, "", "x".repeat(5000)], "?": ["x"]}});

@@ -41,6 +41,8 @@ fn a_prefix_takes_nothing_that_reads_as_another_sources_path() {
         "/webhooks/;x/github",
         "/webhooks/github/;x/",
         "/webhooks/github%3Bx",
+        "/webhooks/github.json",
+        "/webhooks/GITHUB.xml/;x",
         "/webhooks/odd",
         "/webhooks/Odd;v=2",
         "/webhooks/caf%c3%a9",
@@ -52,11 +54,13 @@ fn a_prefix_takes_nothing_that_reads_as_another_sources_path() {
         assert_eq!(ended(path), (404, "no_source".to_owned()), "{path}");
     }
     assert!(app.seen().is_empty());
-    // What no app takes for another source's path is the prefix's own.
+    // All other paths below the prefix are its own.
     for path in [
         "/webhooks/githubs",
         "/webhooks/github/x",
         "/webhooks/git;hub",
+        "/webhooks/github.x/y",
+        "/webhooks/.github",
         "/webhooks/x%20y",
         "/Other/webhooks/github",
     ] {

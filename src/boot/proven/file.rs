@@ -21,7 +21,7 @@ struct Contents {
     sources: BTreeMap<String, Vec<String>>,
 }
 
-/// What is kept; nothing where there is no file yet.
+/// The URLs in the file; none if there is no file yet.
 pub(super) fn read(folder: &Path) -> io::Result<UrlsBySource> {
     let file = match File::open(folder.join(NAME)) {
         Ok(file) => file,

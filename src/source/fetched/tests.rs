@@ -45,7 +45,7 @@ impl Server {
         let wish = Wish {
             url,
             within: &|answer| *answer >= least,
-            known: self.known,
+            known: &|| self.known,
             spend: &spend,
         };
         let asked = Arc::clone(&self.asked);
