@@ -122,7 +122,7 @@ pub struct Reply {
     pub body: Bytes,
     /// Why the body was not read to its end.
     pub excess: Option<Excess>,
-    /// What a long body holds, until the last copy of the reply is gone.
+    /// The room of a long body, held until the last copy of the reply is gone.
     pub room: Option<Arc<dyn Room>>,
     /// The body ended early, or was not over in time. The status counts all the same, because the destination has
     /// decided; but `body` is a piece, and must not be passed off as the whole.

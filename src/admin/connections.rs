@@ -37,7 +37,7 @@ struct Open {
     task: AbortHandle,
 }
 
-/// What a connection's task and its listener share.
+/// The state that a connection's task and its listener share.
 pub(super) struct State {
     /// The turn in which it became idle, or [`BUSY`].
     idle_since: AtomicU64,

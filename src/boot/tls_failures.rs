@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 
 /// One line in so long at most: scanners fail handshakes all day.
 const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
-/// How often it is looked whether a line is due.
+/// How often the counters are compared.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The counters of failed handshakes, by cause.

@@ -50,7 +50,7 @@ pub struct Room {
     unproven: bool,
 }
 
-/// What one long answer of an app holds; given back when dropped.
+/// The room that one long answer of an app holds; given back when dropped.
 #[must_use = "room is given back when it is dropped"]
 pub struct AnswerRoom {
     of_answers: Share,

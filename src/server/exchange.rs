@@ -160,7 +160,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// frame of any length as soon as the window lets out a byte of it, so it is given pieces.
 pub(super) struct Answer {
     body: Full<Bytes>,
-    /// What is left of `body`, once that has been asked.
+    /// The bytes that are left of `body`, once that has been polled.
     left: Bytes,
     held: Option<Held>,
     _kept: Option<UntilTaken>,

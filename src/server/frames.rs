@@ -13,7 +13,7 @@ const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
-/// What a HEADERS frame with a priority begins with: a stream and a weight.
+/// Bytes of the priority at the beginning of a HEADERS frame: a stream and a weight.
 const PRIORITY_BYTES: usize = 5;
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;

@@ -13,7 +13,7 @@ const KEPT_BYTES: usize = 32;
 /// Most digits of a chunk's size: those of a u64.
 const MAX_SIZE_DIGITS: usize = 16;
 
-/// What the parsed request does not show.
+/// A property of a request that its parsed form does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hidden {
     /// The request line contains a `#`.
@@ -44,7 +44,7 @@ impl Hiding {
         self.request.store(request, Relaxed);
     }
 
-    /// What the request with this index hides, as far as its bytes have come.
+    /// The property that the request with this index hides, as far as its bytes have come.
     pub(super) fn of(&self, request: u32) -> Option<Hidden> {
         let what = || {
             if self.is_fragment.load(Relaxed) {
@@ -182,7 +182,7 @@ impl Framing {
     }
 }
 
-/// What one more field says of the body.
+/// The body's length after one more field.
 fn field(line: &[u8], body: Body) -> Result<Body, Hidden> {
     let Some(colon) = line.iter().position(|&byte| byte == b':') else {
         return Ok(body);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// Most bytes of the dynamic table: the initial value of `SETTINGS_HEADER_TABLE_SIZE`, which we don't change.
 const MAX_TABLE_BYTES: usize = 4096;
-/// What an entry takes beside its name and value (RFC 7541, section 4.1).
+/// Bytes of an entry beside its name and value (RFC 7541, section 4.1).
 const ENTRY_BYTES: usize = 32;
 /// Most bytes of an integer behind its first one: as many as the parser takes.
 const MAX_INTEGER_BYTES: u32 = 4;
@@ -54,7 +54,7 @@ enum Step {
     /// The next byte begins the length of a name or value.
     Length(Part),
     Text(Part, Text),
-    /// What came is no header compression: the parser ends the connection.
+    /// The bytes are not valid HPACK: the parser ends the connection.
     Lost,
 }
 
@@ -254,7 +254,7 @@ impl Code {
     }
 }
 
-/// What is known of the dynamic table's entries, the newest first.
+/// The dynamic table: of each entry its size and whether its name is `:path`, the newest first.
 struct Table {
     entries: VecDeque<Entry>,
     bytes: usize,

@@ -1,4 +1,4 @@
-//! What the answers of one connection hold until they are with the kernel: mostly nothing.
+//! The resources that the answers of one connection hold until they are with the kernel: mostly none.
 
 use super::UntilTaken;
 use std::sync::{
@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// What answers hold that are not with the kernel yet.
+/// The resources of answers that are not with the kernel yet.
 #[derive(Default)]
 pub(super) struct Kept {
     /// Is there anything? Read on every flush, so that the lock is not.

@@ -86,9 +86,9 @@ pub(super) struct Watch {
     body_is_long: AtomicBool,
     /// Requests that the parser has given out (HTTP/1.1).
     requests: AtomicU32,
-    /// What the parser hides (HTTP/1.1).
+    /// The first request of which the parser hides something (HTTP/1.1).
     pub(super) hiding: Hiding,
-    /// What answers hold that are not with the kernel yet (HTTP/1.1).
+    /// The resources of answers that are not with the kernel yet (HTTP/1.1).
     pub(super) kept: Kept,
     /// It holds what it could give back while it is idle (HTTP/1.1).
     works: AtomicBool,

@@ -27,7 +27,7 @@ impl fmt::Debug for dyn Room {
     }
 }
 
-/// What may be read of an answer.
+/// The bounds of reading one answer.
 #[derive(Clone, Copy)]
 pub struct AnswerLimit<'a> {
     /// Most bytes of a body (`limits.answer_bytes`).
@@ -41,10 +41,10 @@ pub struct AnswerLimit<'a> {
 /// Why a body was not read to its end. What was read of it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
-    /// It is longer than it may be.
+    /// The body is longer than the limit.
     #[error("the body is longer than `limits.answer_bytes`")]
     Limit,
-    /// There is no room for it now.
+    /// The room for long answers is used up.
     #[error("there is no room for the body in `limits.buffered_bytes`")]
     Room,
 }

@@ -1,4 +1,4 @@
-//! What a sender without the right credential is asked for: `WWW-Authenticate` of a 401.
+//! `WWW-Authenticate` of a 401: the credential that a sender is asked for.
 
 use super::support::{
     App, Request, Sidecar,

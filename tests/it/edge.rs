@@ -339,7 +339,7 @@ sources:
         assert_eq!(sidecar.send(&request).outcome(), "delivered", "{target}");
         assert_eq!(app.seen()[n].target, "/github?a=b");
     }
-    // What the provider signed is the public URL and the path, in whatever form the target comes.
+    // The provider signs the public URL and the path, in whatever form the target comes.
     let text = "https://hooks.example.com/square?a=b{\"event_id\":\"1\"}";
     let body = &text[text.find('{').expect("a body")..];
     let signature = data_encoding::BASE64.encode(&signed::hmac_sha256(signed::SECRET.as_bytes(), &[text.as_bytes()]));

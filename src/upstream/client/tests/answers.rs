@@ -133,7 +133,7 @@ async fn a_body_is_read_whole_or_not_at_all() {
         (chunked, MAX, None),
         (sized(MAX + 1), 0, Some(Excess::Limit)),
         (endless, 0, Some(Excess::Limit)),
-        // What is announced is not read.
+        // An announced length over the limit is not read.
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_owned(),
             0,
@@ -185,7 +185,7 @@ async fn a_long_body_holds_room_for_as_long_as_its_reply_lives() {
     let copy = long.clone();
     assert_eq!((long.body.len(), held()), (SHORT + 60_000, 60_000));
     drop(long);
-    // What there is no room for is not an answer, and neither is a piece of it.
+    // A body without room is dropped as a whole.
     let none = ask(SHORT + 60_000, limit).await;
     assert_eq!((none.body.len(), none.excess, held()), (0, Some(Excess::Room), 60_000));
     // One that nobody wants needs no room.
