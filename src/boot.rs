@@ -172,6 +172,7 @@ impl Sidecar {
                 observers,
                 metrics,
                 flights: Arc::new(Flights::new()),
+                asides: Arc::default(),
                 penalties: penalties.map(Penalties::new),
                 repeats: Repeats::new(),
                 forwards: Forwards::new(),

@@ -19,6 +19,7 @@ mod voyage;
 
 use authenticate::{Authentic, Stopped};
 pub use claim::Landing;
+pub use deliver::Asides;
 pub use respond::{AnswerBody, HeldRoom};
 
 use crate::{
@@ -60,6 +61,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Attempts of this process that are under way, by delivery.
     pub flights: Arc<Flights<Landing>>,
+    /// Sends to optional destinations that are under way.
+    pub asides: Arc<Asides>,
     /// Failed verifications by client; `None`: off.
     pub penalties: Option<Penalties>,
     /// Repetitions of what was delivered.

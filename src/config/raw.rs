@@ -35,7 +35,8 @@ pub(super) struct Root {
     pub admin: Option<Admin>,
     /// Accepted `Host`s; any other is answered 421. Absent: all are accepted.
     pub hosts: Option<Listed<HostText>>,
-    /// The app: where a source without `to` goes. The request's own path and query are appended.
+    /// The app: where a source without `to` goes. The request's own path and query are appended. It receives the sender's
+    /// credential too (the `Authorization` of a token, basic or JWT source, or the token wherever it stands).
     pub upstream: Option<Upstream>,
     /// Redis holds the replay ledger for all replicas. Absent: it lives in this process.
     pub redis: Option<Redis>,

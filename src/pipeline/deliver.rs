@@ -1,6 +1,9 @@
 //! Hands the delivery to every destination that has not had it, in parallel, and settles the ledger.
 
+mod aside;
 mod send;
+
+pub use aside::Asides;
 
 use super::{
     Worker,
@@ -10,7 +13,7 @@ use super::{
     spend::Cleared,
 };
 use crate::{
-    event::DestinationName,
+    event::{DestinationName, Monotonic},
     replay::{Claim, Witness},
     source::{Body, Ending, Outcome, Trail},
     telemetry::LedgerOp,
@@ -80,10 +83,11 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, marks: Mark
     });
     // A lone destination has nobody to be noted beside: its settlement says it all.
     let noted = required.len() > 1 || !optional.is_empty();
-    let witness = hold.claim().filter(|_| noted).map(Claim::witness);
+    let claim = hold.claim().filter(|_| noted);
     for (target, time) in optional {
-        send_aside(worker, &parcel, witness.clone(), target, time);
+        send_aside(worker, &parcel, claim, target, time);
     }
+    let witness = claim.map(Claim::witness);
     let begun = clock.monotonic();
     let handovers = send_all(worker, &parcel, witness.as_ref(), required).await;
     trail.upstream = Some(clock.monotonic().since(begun));
@@ -131,15 +135,33 @@ async fn send_all(
     handovers
 }
 
-/// An optional destination: in a tracked task of its own, so that it neither delays nor fails the answer.
-fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witness>, target: Target, time: Duration) {
+/// An optional destination: in a tracked task of its own, so that it neither delays nor fails the answer. While it still
+/// works on the copy of an earlier attempt, this one waits: what that succeeds with is not sent again.
+fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, claim: Option<&Claim>, target: Target, time: Duration) {
+    let claim = claim.map(|claim| (*claim.key(), claim.deadline(), claim.witness()));
     let (worker, parcel) = (worker.clone(), parcel.clone());
     let tracker = worker.deliveries.clone();
+    let Some((key, deadline, witness)) = claim else {
+        tracker.spawn(async move {
+            send(&worker, &parcel, target, time, Standing::Optional).await;
+        });
+        return;
+    };
+    let Some(aside) = worker.shared.asides.enter(key, &target.to.name) else {
+        return;
+    };
     tracker.spawn(async move {
+        let Some(turn) = aside.turn().await else { return };
+        let now: Monotonic = worker.shared.observers.clock.monotonic();
+        if now >= deadline {
+            // Another replica may be at it by now.
+            return;
+        }
         let handover = send(&worker, &parcel, target, time, Standing::Optional).await;
         if handover.succeeded() {
             // Noted even if the attempt is over by now: a retry does not ask it again.
-            note(witness.as_ref(), &handover.target.to.name).await;
+            witness.note(&handover.target.to.name).await;
+            turn.succeeded();
         }
     });
 }

@@ -169,7 +169,10 @@ impl Facts {
             deadline: preset.retries.deadline.map(|span| span.0),
             new_id: preset.on_new_id,
             new_event: preset.on_new_event,
-            known_events: preset.samples.iter().map(|sample| sample.event.clone()).collect(),
+            known_events: {
+                let samples = preset.samples.iter().map(|sample| &sample.event);
+                samples.chain(&preset.known_events).cloned().collect()
+            },
             kind: plan.kind(),
             ledger: named_id
                 || !(preset.answer_is_command || matches!(plan.kind(), IdentityKind::None | IdentityKind::Doorbell)),

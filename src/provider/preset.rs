@@ -101,6 +101,8 @@ pub struct Preset {
     pub challenge: Vec<ChallengeRule>,
     /// A handshake that hands the secret out; answered only within an enrolment window.
     pub enrolment: Option<EnrolmentRule>,
+    /// Event names that the provider documents, beside those of its samples.
+    pub known_events: Vec<String>,
     /// Realistic events, for `send` and `dev`.
     pub samples: Vec<SampleRule>,
 }

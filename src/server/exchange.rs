@@ -14,7 +14,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// What all exchanges of one connection need.
@@ -46,7 +46,8 @@ impl<A: App> Desk<A> {
             }
             Ok(response.map(|body| Answer {
                 body,
-                _held: held,
+                left: Bytes::new(),
+                held,
                 _kept: kept,
             }))
         }
@@ -152,10 +153,16 @@ impl<A> Drop for Stream<A> {
     }
 }
 
-/// The body of an answer. Over HTTP/2 it is dropped when the peer's window has taken it, or with its stream.
+/// Bytes of a piece of an answer over HTTP/2.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// The body of an answer. Over HTTP/2 it is dropped when the peer's window has taken it, or with its stream: h2 takes a
+/// frame of any length as soon as the window lets out a byte of it, so it is given pieces.
 pub(super) struct Answer {
     body: Full<Bytes>,
-    _held: Option<Held>,
+    /// What is left of `body`, once that has been asked.
+    left: Bytes,
+    held: Option<Held>,
     _kept: Option<UntilTaken>,
 }
 
@@ -164,15 +171,28 @@ impl Body for Answer {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.held.is_none() {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        if self.left.is_empty()
+            && let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx))
+        {
+            self.left = frame.into_data().unwrap_or_default();
+        }
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.left.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let of_body = self.body.size_hint().exact().unwrap_or_default();
+        SizeHint::with_exact(self.left.len() as u64 + of_body)
     }
 }
 

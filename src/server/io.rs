@@ -30,7 +30,8 @@ pub(super) struct TimedIo<S> {
     framing: Framing,
     /// What of HTTP/2 was written, and what was read.
     frames: Frames,
-    asked: Asked,
+    /// On the heap: most connections speak HTTP/1.
+    asked: Option<Box<Asked>>,
     /// Bytes that are still drained after HTTP/2 was refused; `None`: it was not.
     drain: Option<usize>,
     /// hyper's own answer to a head that it cannot parse, held back: its status.
@@ -55,7 +56,7 @@ impl<S> TimedIo<S> {
             sniffed: Bytes::new(),
             framing: Framing::default(),
             frames: Frames::default(),
-            asked: Asked::default(),
+            asked: None,
             drain: None,
             parser_refusal: None,
             peer_is_done: false,
@@ -108,7 +109,7 @@ impl<S> TimedIo<S> {
         match self.protocol {
             Protocol::Http2 => {
                 self.hear(bytes);
-                if self.asked.is_flooded() {
+                if self.asked.as_ref().is_some_and(|asked| asked.is_flooded()) {
                     self.watched.order(Order::Flooded);
                     return Poll::Pending;
                 }
@@ -130,8 +131,9 @@ impl<S> TimedIo<S> {
 
     /// In HTTP/2 streams say when it is busy; a byte (a PING) does not. But a head that has begun has to end.
     fn hear(&mut self, bytes: &mut [u8]) {
-        self.asked.follow(bytes);
-        match (self.asked.head_is_open(), self.watched.phase()) {
+        let asked = self.asked.get_or_insert_default();
+        asked.follow(bytes);
+        match (asked.head_is_open(), self.watched.phase()) {
             (true, Phase::Idle) => {
                 self.watched.bytes_came(self.now());
             }

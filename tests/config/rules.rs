@@ -455,6 +455,25 @@ fn memory_and_cpus_are_what_the_cgroup_grants() {
 }
 
 #[test]
+fn the_longest_answer_has_to_fit_beside_the_bodies() {
+    let limits = |text: &str| settings(&with_sources(text, &[&format!("{STRIPE}}}")])).limits;
+    assert_eq!(limits("").answer_bytes, 1 << 20);
+    assert_eq!(limits("limits: {answer_bytes: 64KiB}\n").answer_bytes, 64 << 10);
+    for (text, warned) in [
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 6MiB}\n", false),
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 5MiB}\n", true),
+        ("limits: {buffered_bytes: 1MiB}\n", false),
+    ] {
+        let text = with_sources(text, &[&format!("{STRIPE}}}")]);
+        let loaded = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let notes = loaded.warnings.render(false);
+        let told = notes.contains("`limits.answer_bytes` (3MiB) is more than all long answers together may hold");
+        assert_eq!(told, warned, "{notes}");
+    }
+}
+
+#[test]
 fn redis_keeps_its_parts() {
     let top = "redis: {url: \"redis://r:7000/3\", username: u, password: {file: /run/secrets/redis/password}, namespace: shop, timeout: 250ms, on_outage: allow}\n";
     let settings = settings(&with_sources(
@@ -636,6 +655,16 @@ fn the_schema_is_of_the_named_draft_and_knows_every_key() {
     let providers = schema["$defs"]["Source"]["properties"]["provider"]["enum"].as_array();
     assert!(providers.is_some_and(|names| names.iter().any(|name| name == "custom")));
     let text = schema.to_string();
+    for described in [
+        &schema["properties"]["upstream"],
+        &schema["$defs"]["Destination"]["properties"]["forward_credentials"],
+    ] {
+        let told = described["description"].as_str().unwrap_or_default().replace('\n', " ");
+        assert!(
+            told.contains("`Authorization` of a token, basic or JWT source"),
+            "{told}"
+        );
+    }
     assert!(
         !text.contains(r#"["string","null"]"#),
         "an explicit null is refused, so the schema knows none"

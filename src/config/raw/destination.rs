@@ -37,7 +37,8 @@ pub(in crate::config) struct Destination {
     pub sign_unverified: Option<bool>,
     /// Statuses of the app that become another one for the sender.
     pub map_status: Option<Named<Status>>,
-    /// Forward credentials that are themselves the proof (tokens, basic, JWT).
+    /// Forward the credential that proves the sender: the `Authorization` of a token, basic or JWT source, or the token
+    /// wherever it stands. Default false: a destination does not receive it. The plain `upstream` always does.
     pub forward_credentials: Option<bool>,
 }
 

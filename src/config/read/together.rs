@@ -25,6 +25,7 @@ impl Reader<'_> {
         self.no_loop(root, listen, destinations);
         self.own_secrets(sources);
         self.bodies_fit(limits, sources);
+        self.answers_fit(root, limits);
         self.shared_limits_have_redis(root);
         self.unused(root, destinations, sources);
     }
@@ -171,6 +172,25 @@ impl Reader<'_> {
                     value::show_size(limits.buffered_bytes)
                 ))
                 .hint("raise `limits.buffered_bytes` (or the memory limit), or lower `max_body`"),
+            );
+        }
+    }
+
+    /// Long answers of apps have half of the room for bodies.
+    fn answers_fit(&self, root: Spot<'_>, limits: Option<&Limits>) {
+        let spot = root.at("limits");
+        let Some(limits) = limits.filter(|limits| limits.answer_bytes > limits.buffered_bytes / 2) else {
+            return;
+        };
+        if spot.has("answer_bytes") {
+            self.problems.warn(
+                spot.at("answer_bytes").value(),
+                Fault::new(format!(
+                    "`limits.answer_bytes` ({}) is more than all long answers together may hold (half of `limits.buffered_bytes`, {}): the longest are answered 502",
+                    value::show_size(limits.answer_bytes),
+                    value::show_size(limits.buffered_bytes)
+                ))
+                .hint("raise `limits.buffered_bytes` (or the memory limit), or lower `limits.answer_bytes`"),
             );
         }
     }

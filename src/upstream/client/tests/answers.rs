@@ -198,7 +198,7 @@ async fn a_long_body_holds_room_for_as_long_as_its_reply_lives() {
 #[tokio::test]
 async fn an_answer_loses_what_is_not_for_the_sender() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nServer: s\r\n\
-         X-Powered-By: p\r\nHookward-Outcome: delivered\r\nhookward_outcome: delivered\r\nConnection: keep-alive, x-hop\r\n\
+         X-Powered-By: p\r\nHookward-Outcome: delivered\r\nhookward_outcome: delivered\r\nHookward.Outcome: delivered\r\nSet.Cookie: a=b\r\nConnection: keep-alive, x-hop\r\n\
          X-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Twice: 1\r\nX-Twice: 2\r\n\
          Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok";
     let (result, ..) = one(answer, After::Next, TIME).await;
