@@ -34,6 +34,24 @@ fn forgeries(sidecar: &Sidecar, client: &str, forgery: &Request) -> Option<usize
 }
 
 #[test]
+fn a_loopback_client_is_penalized_where_clients_connect_directly() {
+    let app = App::start();
+    let silent = SOURCES.replace("client_ip: {trust: [127.0.0.0/8]}", "");
+    let sidecar = Sidecar::before(&app, &silent);
+    let forgery = forged("/stripe");
+    assert_eq!(
+        forgeries(&sidecar, "192.0.2.1", &forgery),
+        None,
+        "it may stand for many clients"
+    );
+    let direct = SOURCES.replace("[127.0.0.0/8]", "[]");
+    let sidecar = Sidecar::before(&app, &direct);
+    assert_eq!(forgeries(&sidecar, "192.0.2.1", &forgery), Some(30));
+    // The address that it claims is not believed.
+    assert_eq!(forgeries(&sidecar, "192.0.2.2", &forgery), Some(0));
+}
+
+#[test]
 fn a_repeat_earns_no_exemption_from_penalties() {
     let app = App::start();
     let sidecar = Sidecar::before(&app, SOURCES);
