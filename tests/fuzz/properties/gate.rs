@@ -134,7 +134,7 @@ fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
 }
 
 /// By another way than the gate's: all of the path is decoded at once, and what comes out must have the segments that the
-/// raw path has, none of which an app could take for another.
+/// raw path has, none of which an app could take for another. No unreserved character may be escaped.
 fn is_plain(head: &Parts) -> bool {
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let Some(decoded) = decoded(path.as_bytes()) else {
@@ -144,11 +144,17 @@ fn is_plain(head: &Parts) -> bool {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         name != b"." && name != b".."
     };
+    let needless = path.as_bytes().windows(3).any(|escape| {
+        let digits = std::str::from_utf8(&escape[1..]).unwrap_or_default();
+        let byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        escape[0] == b'%' && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    });
     let segments: Vec<&[u8]> = decoded.split(|byte| *byte == b'/').collect();
     let inside = &segments[1..segments.len() - 1];
     path.bytes().chain(query.bytes()).all(|byte| byte.is_ascii_graphic())
         && !path.contains(['\\', '#'])
         && !decoded.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\')
+        && !needless
         && segments.len() == path.split('/').count()
         && segments.iter().all(|segment| normal(segment))
         && inside.iter().all(|segment| !segment.is_empty())
