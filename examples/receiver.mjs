@@ -3,8 +3,13 @@
 //
 //     node examples/receiver.mjs 3000
 //
-// It listens on loopback only, so whatever arrives has come through hookward, and it may believe the Hookward-* headers:
-// hookward strips what a sender puts there. It does each delivery once, however often hookward has to ask.
+// The app listens on loopback only, so every request has come through hookward, and the app may trust the Hookward-*
+// headers: hookward removes those that a sender sets. The app processes each delivery once, however many attempts arrive:
+//
+// - It deduplicates on Hookward-Source and Hookward-Delivery together.
+// - Hookward-Redelivery: true. An operator ran `hookward forget`, so the app processes a known delivery once more.
+// - Hookward-Repeat: true or unknown. The content was delivered before, as an honest repeat or as a replay of a captured
+//   request. The app reads the current state from the provider instead of acting on the body, so a replay changes nothing.
 
 import { createServer } from "node:http";
 
@@ -22,18 +27,21 @@ const server = createServer(async (request, response) => {
   const header = (name) => request.headers[`hookward-${name}`];
   const [source, delivery] = [header("source"), header("delivery")];
   if (source === undefined || delivery === undefined) {
-    // Someone on this machine who has not asked hookward.
+    // A process on this machine sent it past hookward.
     return answer(403, { error: "not through hookward" });
   }
   const key = JSON.stringify([source, delivery]);
-  const again = done.has(key);
+  const known = done.has(key);
   done.add(key);
-  const what = again ? "seen before" : "done";
+  const redelivery = header("redelivery") === "true";
+  let result = redelivery ? "done again" : "done";
+  if (header("repeat") !== undefined) result = "state read from the provider";
+  if (known && !redelivery) result = "seen before";
   console.log(
     `${source} ${header("event") ?? "?"} ${delivery} attempt=${header("attempt") ?? "?"} ` +
-      `verified=${header("verified") ?? "?"} bytes=${body.length} ${what}`,
+      `verified=${header("verified") ?? "?"} bytes=${body.length} ${result}`,
   );
-  answer(200, { delivery, seen_before: again });
+  answer(200, { delivery, result });
 });
 
 server.listen(Number(process.argv[2] ?? 3000), "127.0.0.1", () => {

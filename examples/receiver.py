@@ -3,8 +3,13 @@
 
     python3 examples/receiver.py --port 3000
 
-It listens on loopback only, so whatever arrives has come through hookward, and it may believe the Hookward-* headers:
-hookward strips what a sender puts there. It does each delivery once, however often hookward has to ask.
+The app listens on loopback only, so every request has come through hookward, and the app may trust the Hookward-* headers:
+hookward removes those that a sender sets. The app processes each delivery once, however many attempts arrive:
+
+- It deduplicates on Hookward-Source and Hookward-Delivery together.
+- Hookward-Redelivery: true. An operator ran `hookward forget`, so the app processes a known delivery once more.
+- Hookward-Repeat: true or unknown. The content was delivered before, as an honest repeat or as a replay of a captured
+  request. The app reads the current state from the provider instead of acting on the body, so a replay changes nothing.
 """
 
 import argparse
@@ -25,17 +30,26 @@ class Receiver(BaseHTTPRequestHandler):
         source = self.headers.get("Hookward-Source")
         delivery = self.headers.get("Hookward-Delivery")
         if source is None or delivery is None:
-            # Someone on this machine who has not asked hookward.
+            # A process on this machine sent it past hookward.
             return self.answer(403, {"error": "not through hookward"})
         with done_lock:
-            again = (source, delivery) in done
+            known = (source, delivery) in done
             done.add((source, delivery))
+        redelivery = self.headers.get("Hookward-Redelivery") == "true"
+        repeat = self.headers.get("Hookward-Repeat")
+        if known and not redelivery:
+            result = "seen before"
+        elif repeat is not None:
+            result = "state read from the provider"
+        elif redelivery:
+            result = "done again"
+        else:
+            result = "done"
         event = self.headers.get("Hookward-Event", "?")
         attempt = self.headers.get("Hookward-Attempt", "?")
         verified = self.headers.get("Hookward-Verified", "?")
-        what = "seen before" if again else "done"
-        print(f"{source} {event} {delivery} attempt={attempt} verified={verified} bytes={len(body)} {what}", flush=True)
-        self.answer(200, {"delivery": delivery, "seen_before": again})
+        print(f"{source} {event} {delivery} attempt={attempt} verified={verified} bytes={len(body)} {result}", flush=True)
+        self.answer(200, {"delivery": delivery, "result": result})
 
     def answer(self, status, fields):
         body = json.dumps(fields).encode()

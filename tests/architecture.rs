@@ -120,6 +120,7 @@ const TOP_LEVEL: &[&str] = &[
     "LICENSE",
     "README.md",
     "config",
+    "docs",
     "examples",
     "src",
     "target",

@@ -67,21 +67,64 @@ impl Drop for App {
     }
 }
 
+/// One request of hookward to the app, and the result that the app must report in its answer and in its log line.
+struct Case {
+    source: &'static str,
+    delivery: &'static str,
+    attempt: u32,
+    mark: &'static str,
+    result: &'static str,
+}
+
+const fn case(
+    source: &'static str,
+    delivery: &'static str,
+    attempt: u32,
+    mark: &'static str,
+    result: &'static str,
+) -> Case {
+    Case {
+        source,
+        delivery,
+        attempt,
+        mark,
+        result,
+    }
+}
+
 fn receives_each_delivery_once(mut app: App) {
-    let headers = "Hookward-Source: stripe\r\nHookward-Event: invoice.paid\r\nHookward-Delivery: evt_1\r\n\
-                   Hookward-Attempt: 1\r\nHookward-Verified: signature\r\n";
-    let (status, answer) = app.post(headers, r#"{"id":"evt_1"}"#);
-    assert_eq!((&*status, &answer["seen_before"]), ("200", &false.into()), "{answer}");
-    assert_eq!(
-        app.line(),
-        "stripe invoice.paid evt_1 attempt=1 verified=signature bytes=14 done"
-    );
-    let (status, answer) = app.post(&headers.replace("Attempt: 1", "Attempt: 2"), r#"{"id":"evt_1"}"#);
-    assert_eq!((&*status, &answer["seen_before"]), ("200", &true.into()), "{answer}");
-    assert_eq!(
-        app.line(),
-        "stripe invoice.paid evt_1 attempt=2 verified=signature bytes=14 seen before"
-    );
+    const REDELIVERY: &str = "Hookward-Redelivery: true\r\n";
+    const REPEAT: &str = "Hookward-Repeat: true\r\n";
+    const DOORBELL: &str = "Hookward-Repeat: unknown\r\n";
+    for case in [
+        case("stripe", "evt_1", 1, "", "done"),
+        case("stripe", "evt_1", 2, "", "seen before"),
+        // Two sources may name their deliveries alike.
+        case("billing", "evt_1", 1, "", "done"),
+        case("stripe", "evt_1", 3, REDELIVERY, "done again"),
+        case("stripe", "evt_1", 4, "", "seen before"),
+        case("sanity", "repeat-1", 1, REPEAT, "state read from the provider"),
+        case("sanity", "repeat-1", 2, REPEAT, "seen before"),
+        case("dropbox", "ring-1", 1, DOORBELL, "state read from the provider"),
+        case("dropbox", "ring-2", 1, DOORBELL, "state read from the provider"),
+    ] {
+        let (source, delivery, attempt, result) = (case.source, case.delivery, case.attempt, case.result);
+        let headers = format!(
+            "Hookward-Source: {source}\r\nHookward-Event: invoice.paid\r\nHookward-Delivery: {delivery}\r\n\
+             Hookward-Attempt: {attempt}\r\nHookward-Verified: signature\r\n{}",
+            case.mark
+        );
+        let (status, answer) = app.post(&headers, r#"{"id":"evt_1"}"#);
+        assert_eq!(
+            (&*status, answer["result"].as_str(), answer["delivery"].as_str()),
+            ("200", Some(result), Some(delivery)),
+            "{answer}"
+        );
+        assert_eq!(
+            app.line(),
+            format!("{source} invoice.paid {delivery} attempt={attempt} verified=signature bytes=14 {result}")
+        );
+    }
     let (status, answer) = app.post("", "{}");
     assert_eq!((&*status, &answer["error"]), ("403", &"not through hookward".into()));
 }

@@ -68,6 +68,7 @@ fn file(loaded: &Loaded, report: &mut Report) {
     report.add(Check::ok("config", "", format!("valid: {sources}, {destinations}")));
     for source in &settings.sources {
         covered(settings, source.name.as_str(), report);
+        repeatable(settings, source.name.as_str(), report);
     }
     for warning in loaded.warnings.problems() {
         report.add(located("config", warning));
@@ -91,6 +92,25 @@ fn covered(settings: &Settings, name: &str, report: &mut Report) {
         Check::warning("config", name, message)
             .with_hint("use TLS all the way, and narrow who may send with `allow_from`"),
     );
+}
+
+/// Where nothing tells an honest repeat from a replay, the app has to know. An `id` of the source tells the events apart.
+fn repeatable(settings: &Settings, name: &str, report: &mut Report) {
+    let Ok(subject) = Subject::of(settings, name) else {
+        return;
+    };
+    let facts = subject.provider.facts();
+    let Some(limit) = facts
+        .kind
+        .replay_limit()
+        .filter(|_| subject.settings.options.id.is_none())
+    else {
+        return;
+    };
+    let message = format!("`{}` may send equal bodies and signs no time: {limit}", facts.name);
+    report.add(Check::info("config", name, message).with_hint(
+        "requests reach the app with `Hookward-Repeat: unknown`: let the app read the state from the provider",
+    ));
 }
 
 /// A file that is not valid, or whose secrets cannot be read.

@@ -140,6 +140,11 @@ fn page(one: &Listing, yaml: &str) -> String {
         ("tolerance", seconds(one.tolerance_seconds)),
         ("id", signed(&one.id, one.id_signed)),
         ("event", signed(&one.event, one.event_signed)),
+        (
+            "identity",
+            format!("{}: {}", one.identity.as_str(), one.identity_reason),
+        ),
+        ("replays", one.identity.replay_limit().unwrap_or_default().to_owned()),
         ("retries", retries(one).to_owned()),
         ("keep", seconds(one.keep_seconds)),
         (

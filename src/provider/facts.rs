@@ -112,6 +112,10 @@ pub struct Listing {
     pub event: Vec<String>,
     /// Does the signature cover the event type?
     pub event_signed: bool,
+    /// Which requests are attempts of the same event.
+    pub identity: IdentityKind,
+    /// The documented fact that `identity` rests on.
+    pub identity_reason: String,
     /// Is every attempt freshly signed?
     pub resigns: bool,
     /// Does it retry by itself?
@@ -230,6 +234,11 @@ impl Preset {
             id_signed: plan.id.iter().any(|id| id.signed),
             event: texts(self.event.as_ref().map(|rule| &rule.from)),
             event_signed: plan.event_signed,
+            identity: facts.kind,
+            identity_reason: self
+                .identity
+                .as_ref()
+                .map_or_else(String::new, |rule| rule.reason.clone()),
             resigns: facts.resigns,
             retries: facts.automatic_retries,
             keep_seconds: facts.keep.map(|keep| keep.as_secs()),

@@ -8,9 +8,8 @@ pub struct Dice(u64);
 impl Dice {
     /// Independent of every other stream: `of` says what it is for.
     pub fn new(seed: u64, of: u64) -> Self {
-        let mut dice = Self(seed ^ of.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        dice.next();
-        dice
+        // Mixed, because streams that begin a multiple of the step apart are one stream, shifted.
+        Self(Self(seed).next() ^ Self(!of).next())
     }
 
     pub fn next(&mut self) -> u64 {

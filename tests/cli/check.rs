@@ -320,3 +320,24 @@ fn a_state_dir_that_cannot_be_written_to_is_a_problem() {
         assert_eq!(ended.code, code, "{path}");
     }
 }
+
+#[test]
+fn a_doorbell_is_named_unless_an_id_tells_its_events_apart() {
+    let source =
+        |more: &str| format!("  box: {{provider: dropbox, path: /dropbox, secrets: [{{env: SECRET}}]{more}}}\n");
+    let limit = "a replay cannot be told from an honest repeat here";
+    let folder = Folder::with_sources(&source(""));
+    folder.run(&["check", "--offline"]).says(0, limit);
+    let folder = Folder::with_sources(&source(", id: \"header:X-Id\""));
+    let ended = folder.run(&["check", "--offline"]);
+    assert!(ended.code == 0 && !ended.stdout.contains(limit), "{ended:?}");
+}
+
+#[test]
+fn an_id_that_nothing_proves_is_a_warning() {
+    let source = "  legacy: {provider: none, path: /legacy, allow_unverified: true, id: \"header:X-Id\"}\n";
+    let folder = Folder::with_sources(source);
+    folder
+        .run(&["check", "--offline"])
+        .says(0, "nothing proves the `id` of source `legacy`");
+}

@@ -21,11 +21,15 @@ fn the_table_and_the_json_list_every_preset() {
     let stripe = all.iter().find(|one| one["name"] == "stripe").expect("a preset");
     assert_eq!(stripe["scheme"], "hmac-sha256");
     assert_eq!(stripe["covers"], "body");
+    assert_eq!(stripe["identity"], "signed_id");
     for one in &all {
         for key in ["name", "title", "scheme", "covers", "proof"] {
             assert!(one[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {one}");
         }
         assert!(one["signs"].is_array(), "{one}");
+        for key in ["identity", "identity_reason"] {
+            assert!(one[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {one}");
+        }
     }
 }
 
@@ -114,4 +118,18 @@ fn the_guide_to_a_scheme_of_ones_own_is_a_configuration_that_verifies() {
             .as_str()
             .is_some_and(|yaml| yaml.contains("algorithm: basic"))
     );
+}
+
+#[test]
+fn a_doorbell_says_that_a_replay_cannot_be_told() {
+    let folder = Folder::new();
+    let limit = "a replay cannot be told from an honest repeat here\n";
+    folder
+        .run(&["providers", "dropbox"])
+        .says(0, &format!("  replays     {limit}"));
+    let page = folder.run(&["providers", "dropbox"]);
+    page.says(0, "  identity    doorbell: ");
+    let stripe = folder.run(&["providers", "stripe"]);
+    stripe.says(0, "  identity    signed_id: ");
+    assert!(!stripe.stdout.contains(limit), "{}", stripe.stdout);
 }

@@ -13,6 +13,7 @@ sources:
   github: {provider: github, path: /github, secrets: [{env: SECRET}]}
   shopify: {provider: shopify, path: /shopify, secrets: [{env: SECRET}], events: [orders/*, orders/own]}
   sanity: {provider: sanity, path: /sanity, secrets: [{env: SECRET}]}
+  sentry: {provider: sentry, path: /sentry, secrets: [{env: SECRET}]}
 ";
 
 /// A body of a push as GitHub documents it: it carries the time of its commit.
@@ -50,6 +51,16 @@ fn sanity(millis: i64) -> Request {
         "sanity-webhook-signature",
         format!("t={millis},v1={}", BASE64URL_NOPAD.encode(&mac)),
     )
+}
+
+/// An issue that is resolved a second time has the body of the first.
+fn sentry(id: &str) -> Request {
+    let body = br#"{"action":"resolved","data":{"issue":{"id":"1","status":"resolved"}},"installation":{"uuid":"a"},"actor":{}}"#;
+    let mac = signed::hmac_sha256(signed::SECRET.as_bytes(), &[body]);
+    Request::post("/sentry", body)
+        .header("Sentry-Hook-Signature", HEXLOWER.encode(&mac))
+        .header("Sentry-Hook-Resource", "issue")
+        .header("Request-ID", id)
 }
 
 fn header<'a>(seen: &'a [Recorded], name: &str) -> Vec<Option<&'a str>> {
@@ -185,6 +196,27 @@ fn two_dispatches_at_once_both_reach_the_app() {
     let seen = app.seen();
     assert_eq!(header(&seen, "hookward-repeat"), [None, Some("true")]);
     assert!(all_differ(&header(&seen, "hookward-delivery")));
+}
+
+/// Sentry waits a second for an answer and never retries, so an event that waits for an equal one has half a second.
+#[test]
+fn an_equal_event_waits_although_its_provider_waits_a_second_only() {
+    let (app, sidecar) = stand();
+    let (open, _) = tokio::sync::watch::channel(false);
+    app.script([Script::status(200).behind(&open)]);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| sidecar.send(&sentry("e-1")));
+        app.wait_for(1);
+        let second = scope.spawn(|| sidecar.send(&sentry("e-2")));
+        while sidecar.metric("hookward_in_flight") < 2.0 && !second.is_finished() {
+            std::thread::yield_now();
+        }
+        open.send_replace(true);
+        for one in [first, second] {
+            assert_eq!(one.join().expect("no panic").outcome(), "delivered");
+        }
+    });
+    assert_eq!(header(&app.seen(), "hookward-repeat"), [None, Some("true")]);
 }
 
 #[test]

@@ -135,6 +135,15 @@ impl Reader<'_> {
                 .hint(format!("`tolerance: {{past: {}, future: {}}}` lets all of them in", value::show(horizon), value::show(window.future))),
             );
         }
+        if spot.has("id") && !facts.takes_secrets {
+            self.problems.warn(
+                spot.at("id").label(),
+                Fault::new(format!(
+                    "nothing proves the `id` of source `{name}`: any client can claim an id in advance, and the event that bears the id is then dropped as a duplicate"
+                ))
+                .hint("narrow `allow_from`, or let the sender prove itself with `provider: token`"),
+            );
+        }
         if let (Some(_), Some(span)) = (replay, prefix) {
             self.problems.warn(
                 span,

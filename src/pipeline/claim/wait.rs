@@ -12,7 +12,8 @@ use tokio::time::sleep;
 /// While another replica is at a delivery, the ledger is asked after this, and then after ever longer pauses.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Who waits for another replica stops while there is this much left to forward in, should that fail.
+/// A request that waits for another attempt stops while so much of its time is left, to forward in case the other attempt
+/// fails; at most half of its time (Sentry waits one second for an answer).
 const TIME_TO_FORWARD: Duration = Duration::from_secs(1);
 /// The longest wait for another replica where no deadline of the provider is known.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub(super) async fn put_patiently(
     }
     let begun = trail.elapsed();
     let time = patience(&chosen.authentic, trail).min(LONGEST_WAIT);
-    let mut over = pin!(sleep(time.saturating_sub(TIME_TO_FORWARD)));
+    let mut over = pin!(sleep(time - TIME_TO_FORWARD.min(time / 2)));
     let mut pause = FIRST_PAUSE;
     let decided = loop {
         tokio::select! {

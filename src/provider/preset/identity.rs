@@ -54,6 +54,14 @@ impl IdentityKind {
             Self::None => "none",
         }
     }
+
+    /// For operators: the limit of the replay protection of this kind, where a replay looks like an honest request.
+    pub const fn replay_limit(self) -> Option<&'static str> {
+        match self {
+            Self::Doorbell => Some("a replay cannot be told from an honest repeat here"),
+            _ => None,
+        }
+    }
 }
 
 /// The shape of an event's body. The header that names the event is not signed, so the body alone decides.

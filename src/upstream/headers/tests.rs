@@ -1,5 +1,6 @@
 //! Section 4 of the contract, sentence by sentence.
 
+mod documented;
 mod stated;
 mod withheld;
 
