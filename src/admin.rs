@@ -4,6 +4,7 @@
 
 mod answer;
 mod api;
+mod connections;
 mod guard;
 mod health;
 mod listener;

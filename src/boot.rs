@@ -1,12 +1,15 @@
 //! The composition root: Settings to a running sidecar. The only room that knows both Redis and hyper; a reload swaps here.
 
+mod background;
 mod control;
 mod edge;
 mod live;
 mod operate;
 mod probe;
+mod proven;
 mod reload;
 mod surroundings;
+mod tls_failures;
 pub mod trial;
 mod watch;
 mod worker;
@@ -16,14 +19,13 @@ pub use control::StatusControl;
 pub use surroundings::{Port, Surroundings, Unreached};
 
 use crate::{
-    admin,
     config::Settings,
     event::{Clock, DestinationName, Monotonic},
-    limit::{Budget, Fetches, Forwards, Handshakes, Penalties, Repeats, Rooms, Waits},
+    limit::{Fetches, Forwards, Handshakes, InFlight, Penalties, Repeats, Rooms, Waits},
     pipeline::Shared,
     replay::{Flights, Recovery, Replays},
     server::{Listener, Occupancy, Shutdown},
-    source::{Enrolments, Observers, Outcome},
+    source::{Enrolments, Observers, Outcome, ProvenUrls},
     store,
     telemetry::{Level, Log, Metrics, Recent},
     upstream::Fetcher,
@@ -39,6 +41,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tls_failures::TlsFailures;
 use tokio::sync::{Notify, watch as state};
 use tokio_util::sync::CancellationToken;
 
@@ -58,8 +61,8 @@ pub struct Options {
     pub signals: bool,
 }
 
-/// Reads the configuration anew.
-pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+/// Reads the configuration anew; the argument is what is in force.
+pub type Reload = Box<dyn Fn(&Settings) -> Result<Settings, String> + Send + Sync>;
 
 /// Where a sidecar listens; ports that were 0 are the real ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,7 @@ struct Core {
     settings: ArcSwap<Settings>,
     shared: Arc<Shared>,
     front: ArcSwap<Front>,
+    tls_failures: TlsFailures,
     occupancy: Arc<Occupancy>,
     shutdown: Shutdown,
     replays: Arc<Replays>,
@@ -161,26 +165,30 @@ impl Sidecar {
             recent: Recent::default(),
         };
         metrics.config_loaded(clock.wall());
+        let tls_failures = TlsFailures::new(&metrics);
         let core = Arc::new(Core {
             shared: Arc::new(Shared {
                 live: ArcSwap::from_pointee(live),
                 observers,
                 metrics,
                 flights: Arc::new(Flights::new()),
+                asides: Arc::default(),
                 penalties: penalties.map(Penalties::new),
                 repeats: Repeats::new(),
                 forwards: Forwards::new(),
                 handshakes: Handshakes::new(),
                 fetches: Fetches::new(),
+                proven: ProvenUrls::default(),
                 fetcher: Arc::new(fetcher),
                 enrolments: Enrolments::default(),
-                in_flight: Budget::new(settings.limits.in_flight as u64),
+                in_flight: InFlight::new(settings.limits.in_flight as u64),
                 waits: Waits::of(settings.limits.in_flight),
                 buffered: Rooms::new(settings.limits.buffered_bytes),
                 cut: CancellationToken::new(),
                 draining: AtomicBool::new(false),
             }),
             front: ArcSwap::from_pointee(front),
+            tls_failures,
             occupancy: Occupancy::new(settings.limits.connections, settings.limits.in_flight),
             shutdown: Shutdown::new(),
             started: clock.monotonic(),
@@ -192,13 +200,14 @@ impl Sidecar {
             reload_asked: Notify::new(),
             reloads: state::Sender::new(None),
         });
+        proven::read_file(&core);
         let workers = listeners
             .into_iter()
             .enumerate()
             .map(|(index, listener)| worker::start(index, listener, core.clone()))
             .collect::<io::Result<_>>()?;
         let stop = CancellationToken::new();
-        let background = background(&core, recovery, health, admin, signals, stop.clone())?;
+        let background = background::start(&core, recovery, health, admin, signals, stop.clone())?;
         Ok(Self {
             addresses,
             core,
@@ -285,57 +294,4 @@ fn store_target(settings: &Settings) -> Option<store::Target> {
         timeout: redis.timeout,
         in_flight: settings.limits.in_flight,
     })
-}
-
-/// Everything that is no request: probes, admin, signals, the ledger's recovery. On a runtime of its own, so that a
-/// scrape never waits for a delivery, nor a delivery for a scrape.
-fn background(
-    core: &Arc<Core>,
-    recovery: Recovery,
-    health: TcpListener,
-    admin: TcpListener,
-    signals: bool,
-    stop: CancellationToken,
-) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let access = match &core.settings.load().admin.token {
-        Some(token) => admin::Access::Token(token.clone()),
-        None => admin::Access::Loopback,
-    };
-    let core = core.clone();
-    std::thread::Builder::new()
-        .name("background".to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let (health, admin) = match (tokio_listener(health), tokio_listener(admin)) {
-                    (Ok(health), Ok(admin)) => (health, admin),
-                    (Err(error), _) | (_, Err(error)) => {
-                        return core.log(Level::Error, "the background failed", &error);
-                    }
-                };
-                let control: Arc<dyn admin::Control> = Arc::new(StatusControl::new(core.clone()));
-                let bounds = admin::Bounds::default();
-                let serving = async {
-                    tokio::join!(
-                        admin::serve_health(health, control.clone(), bounds, stop.clone()),
-                        admin::serve_admin(admin, control.clone(), access, bounds, stop.clone()),
-                    );
-                };
-                let tending = async {
-                    tokio::join!(
-                        recovery.run(),
-                        reload::tend(&core, signals),
-                        probe::watch_upstreams(&core)
-                    );
-                };
-                tokio::select! {
-                    () = serving => {}
-                    () = tending => {}
-                }
-            });
-        })
-}
-
-fn tokio_listener(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(listener)
 }

@@ -74,11 +74,26 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Loaded, ConfigErrors> 
     load_with(path, env, &Embedded)
 }
 
+/// Reads it anew, for a reload. A secret of a source that cannot be read now, and that `held` has from the same place, stays
+/// what it was ([`settings::SourceSettings::kept`]).
+pub fn reload(path: &Path, env: &dyn Environment, held: &Settings) -> Result<Loaded, ConfigErrors> {
+    read_with(path, env, &Embedded, Some(held))
+}
+
 /// As [`load`], with other presets.
 pub fn load_with(path: &Path, env: &dyn Environment, presets: &dyn Presets) -> Result<Loaded, ConfigErrors> {
+    read_with(path, env, presets, None)
+}
+
+fn read_with(
+    path: &Path,
+    env: &dyn Environment,
+    presets: &dyn Presets,
+    held: Option<&Settings>,
+) -> Result<Loaded, ConfigErrors> {
     let name = path.display().to_string();
     match read_text(path, env) {
-        Ok(text) => parse(name, text, path, env, presets),
+        Ok(text) => parse(name, text, path, env, presets, held),
         Err(fault) => {
             let problems = Problems::default();
             problems.whole(fault);
@@ -106,6 +121,7 @@ fn parse(
     path: &Path,
     env: &dyn Environment,
     presets: &dyn Presets,
+    held: Option<&Settings>,
 ) -> Result<Loaded, ConfigErrors> {
     let problems = Problems::default();
     let mut source = SourceText::new(name, text);
@@ -119,6 +135,7 @@ fn parse(
         problems: &problems,
         env,
         presets,
+        held,
         base: path.parent().unwrap_or(Path::new("")),
         files: RefCell::new([path.to_path_buf()].into()),
     };

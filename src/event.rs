@@ -5,6 +5,7 @@ pub mod client;
 pub mod clock;
 pub mod key;
 pub mod name;
+pub mod path;
 pub mod pattern;
 pub mod secret;
 #[cfg(test)]

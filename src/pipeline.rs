@@ -17,15 +17,17 @@ mod respond;
 mod spend;
 mod voyage;
 
-use authenticate::Stopped;
+use authenticate::{Authentic, Stopped};
 pub use claim::Landing;
-pub use respond::AnswerBody;
+pub use deliver::Asides;
+pub use respond::{AnswerBody, HeldRoom};
 
 use crate::{
-    event::Client,
-    limit::{Budget, Fetches, Forwards, Handshakes, Lender, Penalties, Repeats, Rooms, Waits},
-    replay::{Flights, Replay},
-    source::{Ending, Enrolments, Observers, Outcome, Routes, Source, Trail},
+    event::{Client, Monotonic, SourceName},
+    limit::{Fetches, Forwards, Handshakes, InFlight, Lender, Penalties, Repeats, Rooms, Waits},
+    provider::Verified,
+    replay::{Claim, Flights, Replay},
+    source::{Ending, Enrolments, Observers, Outcome, ProvenUrls, Routes, Source, Trail},
     telemetry::{Metrics, RequestId, TraceParent, entropy},
     upstream::{Fetcher, Outbound, Places},
 };
@@ -59,6 +61,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Attempts of this process that are under way, by delivery.
     pub flights: Arc<Flights<Landing>>,
+    /// Sends to optional destinations that are under way.
+    pub asides: Arc<Asides>,
     /// Failed verifications by client; `None`: off.
     pub penalties: Option<Penalties>,
     /// Repetitions of what was delivered.
@@ -69,12 +73,14 @@ pub struct Shared {
     pub handshakes: Handshakes,
     /// Fetches that strangers ask for.
     pub fetches: Fetches,
+    /// Where keys stand that verified before.
+    pub proven: ProvenUrls,
     /// Brings what providers publish.
     pub fetcher: Arc<Fetcher>,
     /// Secrets that handshakes are expected to hand out.
     pub enrolments: Enrolments,
     /// Requests between gate and answer.
-    pub in_flight: Budget,
+    pub in_flight: InFlight,
     /// Those of them that wait for their bodies.
     pub waits: Waits,
     /// Bytes of bodies in memory.
@@ -95,6 +101,8 @@ pub struct Live {
     pub namespace: String,
     /// Time for a body.
     pub body_timeout: Duration,
+    /// The longest answer of an app that is handed through, bytes.
+    pub answer_bytes: u64,
     /// Time that a call to the ledger may take: part of a claim's lease.
     pub ledger_timeout: Duration,
     /// Room of each destination.
@@ -241,6 +249,13 @@ async fn settle(worker: &Arc<Worker>, chosen: choose::Chosen, trail: &mut Trail)
     }
 }
 
+impl Live {
+    /// Is there one source only?
+    fn is_lone_source(&self) -> bool {
+        self.sources.len() == 1
+    }
+}
+
 impl Shared {
     /// SIGTERM has come.
     pub fn is_draining(&self) -> bool {
@@ -251,6 +266,22 @@ impl Shared {
     /// Who is trusted is asked of the client and not of the table, because a reload changes the one and not the other.
     fn penalties_of(&self, client: &Client) -> Option<&Penalties> {
         self.penalties.as_ref().filter(|_| !client.perhaps_many)
+    }
+
+    /// The ledger granted an attempt. The first one of a delivery exempts its client from penalties; a further one may be a
+    /// captured request of a delivery that keeps failing.
+    fn granted(&self, authentic: &Authentic, claim: &Claim, now: Monotonic) {
+        // In an outage of Redis a repeat looks new.
+        if claim.attempt() == 1 && !claim.is_local() && authentic.evidence.verified != Verified::None {
+            self.exempt(&authentic.client, &authentic.source.name, now);
+        }
+    }
+
+    /// This client is not penalized at this source for 24 h.
+    fn exempt(&self, client: &Client, source: &SourceName, now: Monotonic) {
+        if let Some(penalties) = self.penalties_of(client) {
+            penalties.pardon(client.ip, source, now);
+        }
     }
 
     /// How many deliveries may be under way to one destination now.

@@ -27,6 +27,7 @@ mod plan;
 mod registry;
 mod sample;
 mod search;
+mod second;
 mod sign;
 mod signature;
 mod stated;
@@ -328,16 +329,6 @@ impl Provider {
     /// Does verification, id or event read this header?
     pub fn reads_header(&self, name: &HeaderName) -> bool {
         self.facts.read_headers.contains(name)
-    }
-
-    /// Event types of the preset's own samples, in the order of its file.
-    pub fn sample_events(&self) -> impl Iterator<Item = &str> {
-        self.preset.samples.iter().map(|sample| sample.event.as_str())
-    }
-
-    /// A sample of this event, or the preset's first one; made up where the preset has none.
-    pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
-        sample::sample(&self.plan, &self.preset, event, fresh)
     }
 }
 

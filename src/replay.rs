@@ -5,6 +5,12 @@
 //!
 //! States of a record: none, P (in progress: fence, owner, lease), F (free: an attempt failed, the destinations that had
 //! it are kept), D (delivered). D is absorbing until its time is over; a success makes D whatever the fence.
+//!
+//! A record also keeps the values by which attempts of one key differ (see [`Values`]): those of the delivered attempt, those
+//! of the first four attempts before the delivery, and those of the last repeats. An honest repeat has a record of its own,
+//! under the key [`DeliveryKey::of_repeat`], with the same states; when it is delivered, [`Ledger::note_repeat`] enters it
+//! at the record of the first delivery, which bounds the state of a key.
+//!
 //! With Redis, a process also remembers for which deliveries it has heard of D: it answers from that for a second without
 //! asking again, and in an outage by the rules of its own ledger.
 //! [`memory`] and [`redis`] keep the same states, `tests/ledger_contract.rs` holds both to them, and

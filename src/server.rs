@@ -11,9 +11,12 @@ mod connection;
 mod deadlines;
 mod exchange;
 mod frames;
+mod framing;
 pub mod gate;
 mod greeting;
+mod hpack;
 mod io;
+mod kept;
 mod listener;
 mod occupancy;
 mod opening;
@@ -28,7 +31,7 @@ pub use client_ip::ClientIp;
 pub use gate::GateRefusal;
 #[cfg(fuzzing)]
 pub use greeting::proxy_header_of;
-pub use greeting::{HeaderFault, Unwelcome, Welcome};
+pub use greeting::{HandshakeFault, HeaderFault, Unwelcome, Welcome};
 pub use listener::Listener;
 pub use occupancy::Occupancy;
 pub use shutdown::Shutdown;
@@ -37,6 +40,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use std::{
+    any::Any,
     future::Future,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -65,6 +69,10 @@ pub trait App: Clone + Send + Sync + 'static {
     /// HTTP/1.0 without a Host. (A load balancer's probe comes with an address for a Host, whatever `hosts` names.)
     fn serves_host(&self, host: &str, path: &str) -> bool;
 
+    /// Answers a load balancer's probe of this raw path; `None`: it is a request like any other. A probe neither counts
+    /// as a request nor prolongs a drain.
+    fn probe(&self, path: &str) -> Option<Response<Full<Bytes>>>;
+
     /// Answers a request that passed the gate. Of a body that is not read to its end the server drains a bounded rest
     /// and closes the connection. Framing headers of the answer (`Connection`, `Content-Length`, `Date`) are ours.
     fn handle(&self, peer: Peer, request: Request<RequestBody>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
@@ -86,6 +94,11 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Accepting failed for want of file descriptors or memory; it is tried again every 50 ms.
     fn accept_failed(&self, error: &std::io::Error);
 }
+
+/// In the extensions of an answer: what the server keeps until the answer is with the kernel (HTTP/1.1), or the peer's
+/// window has taken it (HTTP/2).
+#[derive(Clone)]
+pub struct UntilTaken(pub Arc<dyn Any + Send + Sync>);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ mod expiry;
 mod fetched;
 mod identity;
 pub mod outcome;
+pub mod proven;
 pub mod routes;
 pub mod trail;
 
@@ -15,12 +16,13 @@ pub use expiry::unexpired;
 pub use fetched::{Fetched, Missing, Wish};
 pub use identity::{DeliveryIdentity, Scope};
 pub use outcome::Outcome;
+pub use proven::ProvenUrls;
 pub use routes::Routes;
 pub use trail::{Observers, Trail};
 
 use crate::{
     event::{EventName, Glob, ProviderName, SourceName, Timestamp},
-    limit::{RateLimit, SourceBytes},
+    limit::{RateLimit, SourceBytes, SourceInFlight},
     provider::{JsonPointer, Keys, Provider},
     replay::{OnOutage, ReplayPolicy, SourceTag},
     telemetry::SourceMeters,
@@ -56,6 +58,8 @@ pub struct Source {
     pub events: Vec<Glob>,
     /// Where its deliveries go, in the order of the file.
     pub routes: Vec<Route>,
+    /// Its requests in flight.
+    pub in_flight: SourceInFlight,
     /// Bytes of its bodies in memory.
     pub bytes: SourceBytes,
     /// The longest body, bytes.

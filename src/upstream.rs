@@ -19,8 +19,9 @@ mod url;
 
 pub use client::{Outbound, OutboundRequest, PoolSpec};
 pub use fetch::{FetchError, Fetcher};
-pub use headers::{Passage, compose};
+pub use headers::{Passage, compose, reserved};
 pub use lane::{Lane, Place, Places};
+pub use reply::{AnswerLimit, Excess, Room};
 pub use secure::Secure;
 
 use crate::event::{DestinationName, Glob, Secret};
@@ -117,10 +118,12 @@ pub struct Reply {
     /// Its headers less hop-by-hop, `Set-Cookie`, `Server`, `X-Powered-By`, our namespace, and less `Content-Length`:
     /// whoever sends `body` on frames it anew.
     pub headers: HeaderMap,
-    /// Its body, at most 64 KiB.
+    /// Its body, whole; empty where [`Self::excess`] says that it was too long, or where nobody wanted it.
     pub body: Bytes,
-    /// The body was longer.
-    pub cut: bool,
+    /// Why the body was not read to its end.
+    pub excess: Option<Excess>,
+    /// The room of a long body, held until the last copy of the reply is gone.
+    pub room: Option<Arc<dyn Room>>,
     /// The body ended early, or was not over in time. The status counts all the same, because the destination has
     /// decided; but `body` is a piece, and must not be passed off as the whole.
     pub broken: bool,

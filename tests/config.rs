@@ -106,7 +106,7 @@ fn every_example_is_read() {
         }
         ran += 1;
     }
-    assert_eq!(ran, 5);
+    assert_eq!(ran, 6);
 }
 
 #[test]

@@ -53,7 +53,12 @@ const ORDERS_OF_A_SOURCE: [&str; 3] = ["/send", "/enroll", "/forget"];
 fn look(request: &Request<Incoming>, ends: Ends, admin: &Admin) -> Result<Answer, Refusal> {
     let control = &*admin.control;
     let path = request.uri().path();
-    let filter = || Filter::parse(request.uri().query().unwrap_or(""));
+    let is_source = |name: &str| {
+        let sources = control.sources();
+        let mut sources = sources.as_array().into_iter().flatten();
+        sources.any(|source| source["name"] == name)
+    };
+    let filter = || Filter::parse(request.uri().query().unwrap_or(""), is_source);
     let Some(what) = path.strip_prefix("/api/v1/") else {
         return if path == "/" {
             Ok(page::page())

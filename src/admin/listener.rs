@@ -1,6 +1,9 @@
 //! A small HTTP/1.1 server for few and friendly clients, bounded all the same: connections, heads, bodies and time.
 
-use super::answer::Answer;
+use super::{
+    answer::Answer,
+    connections::{Busy, Connections, State},
+};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,8 +27,10 @@ use tokio_util::sync::CancellationToken;
 /// What one listener allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Open connections; a further one is closed at once.
+    /// Open connections; for a further one the oldest idle connection is closed.
     pub connections: usize,
+    /// Open connections of one peer (IPv4: an address; IPv6: a /64); for a further one its own oldest idle one is closed.
+    pub of_a_peer: usize,
     /// Time for a request's head, and for the pause before the next one.
     pub head: Duration,
     /// Time for a request's body.
@@ -38,7 +43,10 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 128,
-            head: Duration::from_secs(10),
+            // Half of them: one peer cannot take the places of all others, and a page with its readers has enough.
+            of_a_peer: 64,
+            // A probe and a scrape come in one piece; kubelet's own limit for a probe is 1 s by default.
+            head: Duration::from_secs(3),
             body: Duration::from_secs(5),
             connection: Duration::from_mins(2),
         }
@@ -85,6 +93,7 @@ where
     F: Future<Output = Answer> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
+    let mut connections = Connections::new(bounds.connections, bounds.of_a_peer);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -93,10 +102,14 @@ where
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) if tasks.len() < bounds.connections => {
-                tasks.spawn(connection(stream, peer, bounds, handle.clone(), stop.clone()));
+            Ok((stream, peer)) => {
+                let Some(state) = connections.make_room(peer.ip()) else {
+                    continue;
+                };
+                let weak = Arc::downgrade(&state);
+                let task = tasks.spawn(connection(stream, peer, bounds, handle.clone(), state, stop.clone()));
+                connections.add(peer.ip(), weak, task);
             }
-            Ok(_) => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -107,8 +120,14 @@ where
     drop(timeout(GOODBYE, all).await);
 }
 
-async fn connection<H, F>(stream: TcpStream, peer: SocketAddr, bounds: Bounds, handle: H, stop: CancellationToken)
-where
+async fn connection<H, F>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    bounds: Bounds,
+    handle: H,
+    state: Arc<State>,
+    stop: CancellationToken,
+) where
     H: Fn(Request<Incoming>, Ends) -> F,
     F: Future<Output = Answer>,
 {
@@ -120,8 +139,9 @@ where
         lease: lease.clone(),
     };
     let service = service_fn(|request| {
+        let busy = Busy::new(&state);
         let answer = handle(request, ends.clone());
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(busy.until_taken(answer.await)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

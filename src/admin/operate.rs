@@ -78,6 +78,8 @@ pub enum Reloaded {
     },
     /// The old one stays, and why.
     Failed(String),
+    /// The new one is in force, but for secrets that cannot be read: the old ones stay, and why.
+    InPart(String),
     /// This sidecar has no file to read anew.
     NotPossible,
 }
@@ -113,6 +115,10 @@ pub(super) async fn reload(control: &dyn Control) -> Result<Answer, Refusal> {
         Reloaded::Failed(error) => Err(Refusal::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             format!("the old configuration stays in force: {error}"),
+        )),
+        Reloaded::InPart(error) => Err(Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("the configuration is in force, but old secrets stay: {error}"),
         )),
         Reloaded::NotPossible => Err(Refusal::new(
             StatusCode::CONFLICT,

@@ -1,7 +1,10 @@
 //! The last requests as JSON: the list, one delivery with all its attempts, and the filters that both share with `tail`.
 
 use super::answer::Refusal;
-use crate::telemetry::{Kept, Recent, Shelf};
+use crate::{
+    source::Outcome,
+    telemetry::{Kept, Recent, Shelf},
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -26,9 +29,10 @@ pub(super) struct Filter {
 const FIELDS: [&str; 6] = ["source", "event", "outcome", "delivery", "trace_id", "request_id"];
 
 impl Filter {
-    /// Reads `?source=stripe&outcome=unverified&refused=true&limit=10`; what it does not know is an error, because a
-    /// misspelt filter would show everything.
-    pub fn parse(query: &str) -> Result<Self, Refusal> {
+    /// Reads `?source=stripe&outcome=unverified&refused=true&limit=10`. An unknown filter is an error, because a misspelt one
+    /// would show everything; a value that no request can have is one too, because it would show nothing. `is_source`: is
+    /// this a configured source?
+    pub fn parse(query: &str, is_source: impl Fn(&str) -> bool) -> Result<Self, Refusal> {
         let mut filter = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -36,15 +40,19 @@ impl Filter {
             match (name, &*value) {
                 ("refused", "true") => filter.shelf = Some(Shelf::Refused),
                 ("refused", "false") => filter.shelf = Some(Shelf::Deliveries),
+                ("refused", _) => return Err(wrong("`refused` is `true` or `false`".to_owned())),
                 ("limit", number) => {
                     let number = number.parse().ok().filter(|number| *number <= MOST);
                     filter.limit = Some(number.ok_or_else(|| wrong(format!("`limit` is a number up to {MOST}")))?);
                 }
                 _ => match FIELDS.iter().find(|field| **field == name) {
-                    Some(field) => filter.fields.push((field, value.into_owned())),
+                    Some(field) => {
+                        can_be(field, &value, &is_source)?;
+                        filter.fields.push((field, value.into_owned()));
+                    }
                     None => {
                         return Err(wrong(format!(
-                            "there is no such filter: use {}, refused=true or limit=NUMBER",
+                            "this filter is unknown: use {}, refused=true or limit=NUMBER",
                             FIELDS.join(", ")
                         )));
                     }
@@ -74,17 +82,34 @@ impl Filter {
     }
 }
 
+/// Can a request have this value? An empty `source` is that of requests to an unknown path.
+fn can_be(field: &str, value: &str, is_source: &impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    let fault = match field {
+        "source" if value.is_empty() || is_source(value) => None,
+        "source" => Some("`source` is not the name of a configured source".to_owned()),
+        "outcome" if Outcome::LABELS.contains(&value) => None,
+        "outcome" => Some(format!("`outcome` is one of {}", Outcome::LABELS.join(", "))),
+        "trace_id" if value.len() == 32 && value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => None,
+        "trace_id" => Some("`trace_id` is 32 lower-case hexadecimal digits".to_owned()),
+        _ if value.is_empty() => Some(format!("`{field}` has no value")),
+        _ => None,
+    };
+    fault.map_or(Ok(()), |text| Err(wrong(text)))
+}
+
 fn wrong(text: String) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, text)
 }
 
-/// `GET /api/v1/deliveries`: newest first. Each ring has its own share, so that no flood hides what was delivered.
+/// `GET /api/v1/deliveries`: newest first, at most `limit`. Each ring has a share of half, so that no flood hides what was
+/// delivered; what one ring leaves of its share is the other's.
 pub(super) fn list(recent: &Recent, filter: &Filter) -> Value {
-    let most = filter.limit.unwrap_or(USUAL);
-    let mut found: Vec<Value> = [Shelf::Deliveries, Shelf::Refused]
-        .into_iter()
-        .flat_map(|shelf| found_in(recent, shelf, filter, most))
-        .collect();
+    let most = filter.limit.unwrap_or(2 * USUAL);
+    let mut found = found_in(recent, Shelf::Deliveries, filter, most);
+    let mut refused = found_in(recent, Shelf::Refused, filter, most);
+    refused.truncate((most / 2).max(most.saturating_sub(found.len())));
+    found.truncate(most - refused.len());
+    found.append(&mut refused);
     found.sort_by_key(|line| std::cmp::Reverse(line["number"].as_u64()));
     json!({ "deliveries": found, "last": recent.last() })
 }
@@ -181,16 +206,66 @@ mod tests {
     }
 
     #[test]
+    fn a_list_holds_no_more_than_its_limit() {
+        let counts = |query: &str| {
+            let filter = Filter::parse(query, is_source).expect("a filter");
+            let list = list(&recent(), &filter);
+            let lines = list["deliveries"].as_array().expect("a list").clone();
+            let refused = lines.iter().filter(|line| line["refused"] == true).count();
+            (lines.len() - refused, refused)
+        };
+        for (query, expected) in [
+            ("limit=0", (0, 0)),
+            ("limit=1", (1, 0)),
+            ("limit=7", (4, 3)),
+            ("limit=10", (5, 5)),
+            ("limit=10&refused=true", (0, 10)),
+            ("limit=10&source=stripe", (10, 0)),
+            ("limit=10&source=", (0, 10)),
+            ("limit=5000", (300, 300)),
+            ("limit=400", (200, 200)),
+        ] {
+            assert_eq!(counts(query), expected, "{query}");
+        }
+        let few = Recent::new(64 * 1024);
+        for number in 0..12 {
+            let shelf = if number < 3 { Shelf::Deliveries } else { Shelf::Refused };
+            few.push(shelf, b"{}");
+        }
+        let filter = Filter::parse("limit=10", is_source).expect("a filter");
+        let list = list(&few, &filter);
+        let lines = list["deliveries"].as_array().expect("a list");
+        // The newest of the 9 refused fill what the 3 delivered leave.
+        assert_eq!((lines.len(), &lines[0]["number"]), (10, &12.into()));
+    }
+
+    fn is_source(name: &str) -> bool {
+        name == "stripe"
+    }
+
+    #[test]
     fn filters_pick_and_a_wrong_one_is_told() {
         let count = |query: &str| {
-            let filter = Filter::parse(query).expect("a filter");
+            let filter = Filter::parse(query, is_source).expect("a filter");
             list(&recent(), &filter)["deliveries"].as_array().expect("a list").len()
         };
         assert_eq!(count("source=stripe&delivery=evt%2F1"), 100);
         assert_eq!(count("outcome=no_source&limit=7"), 7);
         assert_eq!(count("refused=false&limit=5000"), 300);
-        for wrong in ["sorce=stripe", "limit=x", "limit=9999999", "refused=perhaps"] {
-            assert!(Filter::parse(wrong).is_err(), "{wrong}");
+        for wrong in [
+            "sorce=stripe",
+            "source=strip",
+            "limit=x",
+            "limit=9999999",
+            "refused=perhaps",
+            "outcome=unverfied",
+            "outcome=",
+            "event=",
+            "delivery=",
+            "request_id",
+            "trace_id=4bf92f35",
+        ] {
+            assert!(Filter::parse(wrong, is_source).is_err(), "{wrong}");
         }
     }
 

@@ -4,8 +4,8 @@ use super::Core;
 use crate::{
     config::Settings,
     event::Monotonic,
-    pipeline::{AnswerBody, Pipeline},
-    server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, Unwelcome, Welcome},
+    pipeline::{AnswerBody, HeldRoom, Pipeline},
+    server::{App, ClientIp, ConnectionEnd, GateRefusal, Peer, RequestBody, UntilTaken, Unwelcome, Welcome},
     source::Outcome,
     telemetry::Level,
     tls::ServerTls,
@@ -54,6 +54,7 @@ impl Front {
             hosts: settings.hosts.clone(),
             client_ip: ClientIp {
                 trust: settings.client_ip.trust.clone(),
+                direct: settings.client_ip.direct,
                 header: settings.client_ip.header.clone(),
             },
             health_path: settings.listen.health_path.clone(),
@@ -115,6 +116,9 @@ impl App for Edge {
 
     fn turned_away(&self, address: SocketAddr, why: &Unwelcome) {
         let log = &self.core.shared.observers.log;
+        if self.core.front.load().tls.is_some() {
+            self.core.tls_failures.count(why);
+        }
         // Scanners and probes are everybody's daily noise; a load balancer that is set up wrongly is not.
         let level = match why {
             Unwelcome::Header(_) if self.complains() => Level::Warn,
@@ -136,15 +140,24 @@ impl App for Edge {
         front.hosts.is_empty() || front.hosts.iter().any(|ours| ours == host)
     }
 
-    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
-        let client = {
-            let front = self.core.front.load();
-            if front.health_path.as_deref() == Some(request.uri().path()) {
-                return Response::new(Full::default());
+    fn probe(&self, path: &str) -> Option<Response<AnswerBody>> {
+        let is_probe = self.core.front.load().health_path.as_deref() == Some(path);
+        is_probe.then(|| {
+            let mut answer = Response::new(Full::default());
+            if self.core.shared.is_draining() {
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
-            front.client_ip.resolve(peer, request.headers())
-        };
-        self.pipeline.handle(request, client).await
+            answer
+        })
+    }
+
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<AnswerBody> {
+        let client = self.core.front.load().client_ip.resolve(peer, request.headers());
+        let mut answer = self.pipeline.handle(request, client).await;
+        if let Some(room) = answer.extensions_mut().remove::<HeldRoom>() {
+            answer.extensions_mut().insert(UntilTaken(Arc::new(room)));
+        }
+        answer
     }
 
     fn refuse(&self, peer: Peer, head: &Parts, refusal: GateRefusal) -> Response<AnswerBody> {

@@ -3,7 +3,7 @@
 use crate::{
     config::{Settings, settings::SourceSettings},
     event::{Clock, ProviderName, Timestamp},
-    limit::{Per, RateLimit, SourceBytes},
+    limit::{Per, RateLimit, SourceBytes, SourceInFlight},
     pipeline::Live,
     provider::{JsonPointer, KeyText, Provider},
     replay::SourceTag,
@@ -23,8 +23,7 @@ pub(super) fn live(
     previous: Option<&Live>,
 ) -> Result<Live, String> {
     let mut routes = Routes::default();
-    let (mut limiters, mut bytes, mut destinations) = (HashMap::new(), HashMap::new(), HashMap::new());
-    let mut fetched = HashMap::new();
+    let (mut limiters, mut destinations, mut served) = (HashMap::new(), HashMap::new(), HashMap::new());
     for source in previous.map(|live| live.sources.as_slice()).unwrap_or_default() {
         for route in &source.routes {
             destinations.insert(route.destination.name.clone(), route.destination.clone());
@@ -32,8 +31,7 @@ pub(super) fn live(
         if let Some(limiter) = &source.limiter {
             limiters.insert(source.name.clone(), limiter.clone());
         }
-        bytes.insert(source.name.clone(), source.bytes.clone());
-        fetched.insert(source.name.clone(), source.clone());
+        served.insert(source.name.clone(), source.clone());
     }
     let namespace = settings
         .redis
@@ -50,16 +48,15 @@ pub(super) fn live(
                 _ => {}
             }
         }
-        // What was fetched for the same scheme is as good as it was.
-        if let Some(old) = fetched.get(&source.name)
-            && old.provider.is_same(&source.provider)
-        {
-            keep(&mut source.published, old.published.as_ref());
-            keep(&mut source.confirmed, old.confirmed.as_ref());
-        }
-        // Bodies that began before a reload are still there.
-        if let Some(held) = bytes.get(&source.name) {
-            source.bytes = held.clone();
+        if let Some(old) = served.get(&source.name) {
+            // Requests and bodies that began before a reload are still there.
+            source.in_flight = old.in_flight.clone();
+            source.bytes = old.bytes.clone();
+            // Keys that were fetched for the same scheme are as good as they were.
+            if old.provider.is_same(&source.provider) {
+                keep(&mut source.published, old.published.as_ref());
+                keep(&mut source.confirmed, old.confirmed.as_ref());
+            }
         }
         let source = Arc::new(source);
         for rule in &configured.paths {
@@ -72,6 +69,7 @@ pub(super) fn live(
         sources,
         namespace,
         body_timeout: settings.limits.body_timeout,
+        answer_bytes: settings.limits.answer_bytes,
         ledger_timeout: settings.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout),
         places: Places::of(settings.limits.in_flight as u64, settings.destinations.len()),
     })
@@ -133,6 +131,7 @@ fn source(
         allow_from: configured.allow_from.clone(),
         events: configured.events.clone(),
         routes: configured.to.clone(),
+        in_flight: SourceInFlight::default(),
         bytes: SourceBytes::default(),
         max_body: configured.max_body,
         replay: configured.replay,

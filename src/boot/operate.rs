@@ -25,7 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) struct ReloadReport {
     pub at: Timestamp,
     /// The keys that wait for a restart, or what was wrong.
-    pub result: Result<Vec<&'static str>, String>,
+    pub result: Result<Vec<&'static str>, Unfit>,
+}
+
+/// What was wrong with what a reload read.
+#[derive(Clone, Debug)]
+pub(super) enum Unfit {
+    /// The configuration: the old one stays in force.
+    Configuration(String),
+    /// Secrets of sources, which cannot be read: the old ones stay in force, and the rest is new.
+    Secrets(String),
+}
+
+impl Unfit {
+    /// What was wrong, in words.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Configuration(text) | Self::Secrets(text) => text,
+        }
+    }
 }
 
 pub(super) async fn reload(core: &Core) -> Reloaded {
@@ -42,7 +60,10 @@ pub(super) async fn reload(core: &Core) -> Reloaded {
         Ok(Some(ReloadReport { result: Ok(keys), .. })) => Reloaded::InForce {
             needs_restart: keys.into_iter().map(str::to_owned).collect(),
         },
-        Ok(Some(ReloadReport { result: Err(error), .. })) => Reloaded::Failed(error),
+        Ok(Some(ReloadReport { result: Err(unfit), .. })) => match unfit {
+            Unfit::Configuration(text) => Reloaded::Failed(text),
+            Unfit::Secrets(text) => Reloaded::InPart(text),
+        },
         Ok(None) | Err(_) => Reloaded::Failed("nobody obeys: signals and files are not watched".to_owned()),
     }
 }
@@ -222,7 +243,7 @@ pub(super) fn last_reload(core: &Core) -> Value {
     report.as_ref().map_or(Value::Null, |report| {
         json!({
             "at": stamp(report.at),
-            "error": report.result.as_ref().err(),
+            "error": report.result.as_ref().err().map(Unfit::text),
             "needs_restart": report.result.as_ref().ok(),
         })
     })

@@ -1,9 +1,16 @@
 //! SIGTERM and SIGINT drain; SIGHUP and a changed file read the configuration anew; a bad one leaves the running one in
 //! force.
 
-use super::{Core, Front, live, operate::ReloadReport, watch::Watch};
+use super::{
+    Core, Front, live,
+    operate::{ReloadReport, Unfit},
+    watch::Watch,
+};
 use crate::{
-    config::{Settings, settings::Redis},
+    config::{
+        Settings,
+        settings::{Redis, SourceSettings},
+    },
     event::SourceName,
     telemetry::Level,
 };
@@ -46,8 +53,8 @@ pub(super) async fn tend(core: &Core, obey_signals: bool) {
             watch: Watch::new(core),
         };
         let mut reloader = Reloader::new(core);
-        let waiting = !unavailable(&core.settings.load()).is_empty();
-        until_it_succeeds(&mut wishes, RETRY, waiting, |wish| {
+        let wanting = !waiting(&core.settings.load()).is_empty();
+        until_it_succeeds(&mut wishes, RETRY, wanting, |wish| {
             reloader.reload(wish) == Reloaded::Whole
         })
         .await;
@@ -140,16 +147,29 @@ fn begin_drain(core: &Core, signal: &str) {
 enum Reloaded {
     /// All of it is in force.
     Whole,
-    /// In force, but a source still waits for its secret (`on_missing_secret: unavailable`).
+    /// In force, but a source still waits for a secret (`on_missing_secret: unavailable`).
     Waiting,
-    /// The old configuration stays.
+    /// The old configuration stays, or secrets of the old one.
     Failed,
 }
 
-/// The sources that wait for a secret.
-fn unavailable(settings: &Settings) -> Vec<SourceName> {
-    let waiting = settings.sources.iter().filter(|source| source.unavailable.is_some());
-    waiting.map(|source| source.name.clone()).collect()
+/// The sources that wait for a secret, each with what it lacks.
+fn waiting(settings: &Settings) -> Vec<(SourceName, Vec<String>)> {
+    let lacks = |source: &SourceSettings| {
+        let lacks: Vec<String> = source.unavailable.iter().chain(&source.missing).cloned().collect();
+        (!lacks.is_empty()).then(|| (source.name.clone(), lacks))
+    };
+    settings.sources.iter().filter_map(lacks).collect()
+}
+
+/// The secrets that could not be read at this reload, so that the old ones stay; `None`: all could.
+fn kept(settings: &Settings) -> Option<String> {
+    let kept = settings.sources.iter().flat_map(|source| {
+        let kept = source.kept.iter();
+        kept.map(move |reason| format!("source `{}`: {reason}", source.name))
+    });
+    let kept = kept.collect::<Vec<_>>().join("; ");
+    (!kept.is_empty()).then_some(kept)
 }
 
 /// Reads the configuration anew, and knows what it read before.
@@ -179,48 +199,59 @@ impl<'a> Reloader<'a> {
         let Some(read) = &self.core.reload else {
             return Reloaded::Whole;
         };
-        let read = read();
-        let waiting = read.as_ref().map(unavailable).unwrap_or_default();
+        let read = read(&self.core.settings.load());
+        let still = read.as_ref().map(waiting).unwrap_or_default();
         let idle = match (wish, &read) {
             (_, _) if self.failed => false,
             (Wish::Asked, _) | (Wish::Changed, Err(_)) => false,
             (Wish::Changed, Ok(settings)) => *settings == *self.read,
-            (Wish::Again, _) => read.is_err() || waiting == unavailable(&self.core.settings.load()),
+            (Wish::Again, _) => read.is_err() || still == waiting(&self.core.settings.load()),
         };
         if idle {
-            return whole_or(&waiting);
+            return whole_or(&still);
         }
         let shared = &self.core.shared;
+        let old_secrets = read.as_ref().ok().and_then(kept);
         let swapped = read.and_then(|settings| {
             self.read = Arc::new(settings.clone());
             swap(self.core, settings)
         });
+        let result = match (&swapped, &old_secrets) {
+            (Ok(needs), None) => Ok(needs.clone()),
+            (Ok(_), Some(kept)) => Err(Unfit::Secrets(kept.clone())),
+            (Err(error), _) => Err(Unfit::Configuration(error.clone())),
+        };
         self.core.reloads.send_replace(Some(ReloadReport {
             at: shared.observers.clock.wall(),
-            result: swapped.clone(),
+            result: result.clone(),
         }));
-        match swapped {
-            Ok(kept) => {
+        if let Ok(needs) = &swapped
+            && !needs.is_empty()
+        {
+            let needs = needs.join(", ");
+            let text = "changed, but in force only after a restart";
+            shared.observers.log.message(Level::Warn, text, &[("keys", &needs)]);
+        }
+        match result {
+            Ok(_) => {
                 shared.metrics.reload_succeeded(shared.observers.clock.wall());
                 shared.observers.log.message(Level::Info, "configuration reloaded", &[]);
-                if !kept.is_empty() {
-                    let needs = kept.join(", ");
-                    let text = "changed, but in force only after a restart";
-                    shared.observers.log.message(Level::Warn, text, &[("keys", &needs)]);
-                }
-                whole_or(&waiting)
+                whole_or(&still)
             }
-            Err(error) => {
+            Err(unfit) => {
                 shared.metrics.reload_failed();
-                let text = "reload failed; the old configuration stays in force";
-                self.core.log(Level::Error, text, &error);
+                let (text, error) = match &unfit {
+                    Unfit::Secrets(kept) => ("reload failed in part; old secrets stay in force", kept),
+                    Unfit::Configuration(error) => ("reload failed; the old configuration stays in force", error),
+                };
+                self.core.log(Level::Error, text, error);
                 Reloaded::Failed
             }
         }
     }
 }
 
-fn whole_or(waiting: &[SourceName]) -> Reloaded {
+fn whole_or(waiting: &[(SourceName, Vec<String>)]) -> Reloaded {
     if waiting.is_empty() {
         Reloaded::Whole
     } else {
@@ -239,6 +270,7 @@ fn swap(core: &Core, mut settings: Settings) -> Result<Vec<&'static str>, String
         ("admin", keep(&old.admin, &mut settings.admin)),
         ("redis", keep_redis(old.redis.as_ref(), &mut settings.redis)),
         ("limits", keep(&old.limits, &mut settings.limits)),
+        ("state_dir", keep(&old.state_dir, &mut settings.state_dir)),
     ];
     let previous = shared.live.load();
     let live = live::live(&shared.observers.clock, &settings, &shared.metrics, Some(&previous))?;

@@ -133,8 +133,9 @@ pub struct Explained {
     pub json: serde_json::Value,
 }
 
-/// The ledger key of a captured request; only one that verifies has one.
-pub(super) fn key_of(settings: &Settings, source: &str, file: &Path) -> Result<DeliveryKey, Exit> {
+/// The ledger keys of a captured request: of the repeat that it may be, then of its first delivery. A request that does not
+/// verify has none.
+pub(super) fn keys_of(settings: &Settings, source: &str, file: &Path) -> Result<Vec<DeliveryKey>, Exit> {
     let no = |reason: &str| {
         complain(&format!("error: {reason}"));
         Err(Exit::Finding)
@@ -156,11 +157,13 @@ pub(super) fn key_of(settings: &Settings, source: &str, file: &Path) -> Result<D
         settings,
     };
     let verdict = verdict::judge(&subject, &capture, &circumstances);
-    match verdict.key {
-        Some(key) => Ok(key),
-        None if verdict.verified => no("each such request is a delivery of its own: there is nothing to forget"),
-        None => no(&format!("the request does not verify: {}", verdict.reason)),
+    if !verdict.verified {
+        return no(&format!("the request does not verify: {}", verdict.reason));
     }
+    if verdict.keys.is_empty() {
+        return no("each such request is a delivery of its own: there is nothing to forget");
+    }
+    Ok(verdict.keys)
 }
 
 fn namespace(settings: &Settings) -> &str {

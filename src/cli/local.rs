@@ -54,9 +54,17 @@ impl Door {
     }
 
     /// Reads an answer line by line for as long as `take` wants more, without a bound in time. An answer that is no success
-    /// is given back whole.
-    pub(super) fn stream(&self, path: &str, take: impl FnMut(&str) -> bool) -> anyhow::Result<Option<Answer>> {
-        let request = self.request(&Method::GET, path, Bytes::new())?;
+    /// is given back whole. `after`: the `Last-Event-ID` behind which the stream begins.
+    pub(super) fn stream(
+        &self,
+        path: &str,
+        after: Option<u64>,
+        take: impl FnMut(&str) -> bool,
+    ) -> anyhow::Result<Option<Answer>> {
+        let mut request = self.request(&Method::GET, path, Bytes::new())?;
+        if let Some(after) = after {
+            request.headers_mut().insert("last-event-id", after.into());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(lines(self.address, request, take))
     }

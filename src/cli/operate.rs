@@ -75,17 +75,18 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
-    let wish = match (&args.delivery, &args.request, args.since) {
-        (Some(delivery), ..) => json!({ "delivery": delivery }),
+    // Each is asked for until one is known: a repeat has a record of its own beside that of its first delivery.
+    let wishes = match (&args.delivery, &args.request, args.since) {
+        (Some(delivery), ..) => vec![json!({ "delivery": delivery })],
         (None, Some(file), _) => {
-            let key = load(&args.config).and_then(|loaded| explain::key_of(&loaded.settings, &args.source, file));
-            match key {
-                Ok(key) => json!({ "delivery": key.to_text() }),
+            let keys = load(&args.config).and_then(|loaded| explain::keys_of(&loaded.settings, &args.source, file));
+            match keys {
+                Ok(keys) => keys.iter().map(|key| json!({ "delivery": key.to_text() })).collect(),
                 Err(exit) => return Ok(exit),
             }
         }
         (None, None, Some(since)) if since.is_positive() => {
-            json!({ "since": format!("{since:#}"), "event": args.event })
+            vec![json!({ "since": format!("{since:#}"), "event": args.event })]
         }
         (None, None, _) => {
             complain("error: `--since` is a time such as 90s, 10m or 2h");
@@ -97,10 +98,18 @@ pub(super) fn forget(args: &ForgetArgs) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let path = format!("/api/v1/sources/{}/forget", args.source);
-    let answer = match door.post_patiently(&path, &wish, FORGETTING) {
-        Ok(answer) => answer,
-        Err(error) => return Ok(unreachable(&door, &error)),
-    };
+    let mut answer = None;
+    for wish in &wishes {
+        match door.post_patiently(&path, wish, FORGETTING) {
+            Ok(given) if given.status == StatusCode::NOT_FOUND => answer = Some(given),
+            Ok(given) => {
+                answer = Some(given);
+                break;
+            }
+            Err(error) => return Ok(unreachable(&door, &error)),
+        }
+    }
+    let answer = answer.context("nothing to ask for")?;
     if answer.status.is_success() {
         return forgotten(args, &answer);
     }

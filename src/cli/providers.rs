@@ -9,9 +9,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
 
+/// The guide to a scheme of one's own: a configuration with one source for each usual scheme.
+const CUSTOM: &str = include_str!("../../config/examples/custom.yaml");
+
 #[derive(Args)]
 pub(super) struct ProvidersArgs {
-    /// One preset, with all that is known of it; all of them in a table if absent.
+    /// One preset, with all that is known of it, or `custom`: a scheme of your own, by examples. All of them in a table if
+    /// absent.
     name: Option<String>,
     /// How it is printed.
     #[arg(short, long, value_enum, default_value_t)]
@@ -31,10 +35,22 @@ pub(super) fn providers(args: &ProvidersArgs) -> anyhow::Result<Exit> {
         say(text.trim_end())?;
         return Ok(Exit::Fine);
     };
+    if name == "custom" {
+        let text = match args.output {
+            Output::Text => CUSTOM.to_owned(),
+            Output::Json => document(&[json!({"name": "custom", "title": "A scheme of your own", "yaml": CUSTOM})])?,
+        };
+        say(text.trim_end())?;
+        return Ok(Exit::Fine);
+    }
     let (Some(one), Some(yaml)) = (all.iter().find(|one| one.name == *name), provider::yaml(name)) else {
         let known = config::nearest(name, provider::names());
         let hint = known.map_or_else(
-            || "see `hookward providers` for all, and `provider: custom` for one that is not there".to_owned(),
+            || {
+                "`hookward providers` lists all of them, and `hookward providers custom` shows how a sender without a preset \
+                 is described (`provider: custom`)"
+                    .to_owned()
+            },
             |meant| format!("did you mean `{meant}`?"),
         );
         complain(&format!("error: there is no provider `{name}`; {hint}"));

@@ -3,7 +3,7 @@
 use super::{ConfigArgs, Exit, complain, load};
 use crate::{
     boot::{Options, Sidecar, StartError},
-    config::{self, ConfigErrors, Environment, Finding, Loaded, Machine},
+    config::{self, ConfigErrors, Environment, Finding, Loaded, Machine, Settings},
     event::{Clock, SystemClock},
     telemetry::{Format, Level, Log, Metrics},
     upstream::Fetcher,
@@ -73,8 +73,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         log.message(Level::Warn, &warning.message, &[("at", &place(warning))]);
     }
     let path = args.config.path();
-    let reload = move || {
-        let loaded = config::load(&path, &Machine);
+    let reload = move |held: &Settings| {
+        let loaded = config::reload(&path, &Machine, held);
         loaded
             .map(|loaded| loaded.settings)
             .map_err(|errors| in_one_line(&errors))

@@ -19,6 +19,8 @@ const LONGEST: u64 = 256 << 20;
 pub(super) struct SignArgs {
     /// The source, as the configuration names it.
     source: String,
+    /// The event type, for providers that send it in a header; else that of the provider's first sample.
+    event: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
     /// The body, byte for byte; `-` is stdin. Else a sample event of the provider is taken.
@@ -55,13 +57,17 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
     let at = args.at.unwrap_or_else(|| SystemClock::new().wall());
     let content = if let Some(path) = &args.data {
         match read(path, LONGEST) {
-            Ok(body) => Content::of(body.into()),
+            Ok(body) => Content {
+                event: event_of(args, &subject),
+                ..Content::of(body.into())
+            },
             Err(exit) => return Ok(exit),
         }
-    } else if subject.provider.sample_events().next().is_some() {
-        let sample = subject.provider.sample(None, Fresh::at(at));
+    } else if args.event.is_some() || subject.provider.sample_events().next().is_some() {
+        let sample = subject.provider.sample(args.event.as_deref(), Fresh::at(at));
+        let origin = if sample.known { "sample event" } else { "made-up event" };
         complain(&format!(
-            "note: no --data, so this signs the sample event `{}` of the preset",
+            "note: no --data, so this signs the {origin} `{}`",
             sample.event
         ));
         Content::of_sample(sample)
@@ -96,4 +102,25 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<Exit> {
         Form::Json => letter.json()?,
     })?;
     Ok(Exit::Fine)
+}
+
+/// The event that a body of the operator's own is signed with. In a body it stands already; a header has to name one.
+fn event_of(args: &SignArgs, subject: &Subject<'_>) -> Option<String> {
+    match (&args.event, subject.provider.event_header()) {
+        (Some(event), Some(_)) => Some(event.clone()),
+        (Some(event), None) => {
+            complain(&format!(
+                "note: the body itself names its event, so `{event}` changes nothing"
+            ));
+            None
+        }
+        (None, Some(header)) => {
+            let event = subject.provider.sample_events().next()?;
+            complain(&format!(
+                "note: no EVENT, so `{header}` is that of the preset's sample `{event}`"
+            ));
+            Some(event.to_owned())
+        }
+        (None, None) => None,
+    }
 }

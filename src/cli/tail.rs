@@ -1,13 +1,17 @@
 //! `hookward tail`: deliveries as they happen, over the admin listener.
 
 use super::{
-    ConfigArgs, Exit, Output, complain, operate,
+    ConfigArgs, Exit, Output, complain,
+    local::Answer,
+    operate,
     paint::{Level, Paint, harmless},
     say,
 };
-use clap::Args;
+use crate::source::Outcome;
+use clap::{Args, builder::PossibleValuesParser};
+use http::StatusCode;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::{fmt::Write, net::SocketAddr};
 
 #[derive(Args)]
 pub(super) struct TailArgs {
@@ -16,12 +20,63 @@ pub(super) struct TailArgs {
     /// Where the sidecar's admin listener is; else `admin` of the configuration.
     #[arg(long, value_name = "ADDR", value_parser = operate::address)]
     admin: Option<SocketAddr>,
+    /// How many of the last requests are shown before the live ones.
+    #[arg(short = 'n', value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=5000))]
+    last: u16,
     /// Of this source only.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// With this outcome only.
+    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::LABELS), hide_possible_values = true)]
+    outcome: Option<String>,
+    /// Of this event only.
+    #[arg(long)]
+    event: Option<String>,
+    /// Of this delivery only: a `Hookward-Delivery` value.
+    #[arg(long, value_name = "ID")]
+    delivery: Option<String>,
+    /// Refused requests only.
+    #[arg(long)]
+    refused: bool,
     /// How it is printed; `json` is one object a line.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+impl TailArgs {
+    /// The filters as parts of a query.
+    fn filters(&self) -> String {
+        let fields = [
+            ("source", &self.source),
+            ("outcome", &self.outcome),
+            ("event", &self.event),
+            ("delivery", &self.delivery),
+        ];
+        let mut query = String::new();
+        for (name, value) in fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        {
+            write!(query, "&{name}={}", escaped(value)).expect("writing to a String cannot fail");
+        }
+        if self.refused {
+            query.push_str("&refused=true");
+        }
+        query
+    }
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            write!(escaped, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    escaped
 }
 
 pub(super) fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
@@ -29,26 +84,35 @@ pub(super) fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
         Ok(door) => door,
         Err(exit) => return Ok(exit),
     };
-    let name = args.source.as_deref().unwrap_or("");
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        complain(&format!("error: `{name}` is not the name of a source"));
-        return Ok(Exit::Usage);
-    }
-    let path = if name.is_empty() {
-        "/api/v1/tail".to_owned()
-    } else {
-        format!("/api/v1/tail?source={name}")
-    };
+    let filters = args.filters();
     let paint = Paint::of_stdout();
+    let shown = |event: &Whole| match args.output {
+        Output::Json => event.json(),
+        Output::Text => event.text(paint),
+    };
+    let mut after = None;
+    if args.last > 0 {
+        let answer = match door.get(&format!("/api/v1/deliveries?limit={}{filters}", args.last)) {
+            Ok(answer) if answer.status.is_success() => answer,
+            Ok(answer) => return Ok(refused(&answer)),
+            Err(error) => return Ok(operate::unreachable(&door, &error)),
+        };
+        let list: Value = serde_json::from_str(&answer.text)?;
+        after = list["last"].as_u64();
+        for line in list["deliveries"].as_array().into_iter().flatten().rev() {
+            let past = Whole {
+                lost: false,
+                data: line.to_string(),
+            };
+            say(&shown(&past))?;
+        }
+    }
     let mut event = Event::default();
     let mut failed = None;
-    let ended = door.stream(&path, |line| {
+    let path = format!("/api/v1/tail?{}", filters.trim_start_matches('&'));
+    let ended = door.stream(&path, after, |line| {
         let Some(event) = event.take(line) else { return true };
-        let said = match args.output {
-            Output::Json => event.json(),
-            Output::Text => event.text(paint),
-        };
-        match say(&said) {
+        match say(&shown(&event)) {
             Ok(()) => true,
             Err(error) => {
                 failed = Some(error);
@@ -64,11 +128,17 @@ pub(super) fn tail(args: &TailArgs) -> anyhow::Result<Exit> {
             complain("the sidecar has ended");
             Ok(Exit::Fine)
         }
-        Ok(Some(answer)) => {
-            complain(&format!("error: {}", answer.message()));
-            Ok(Exit::Finding)
-        }
+        Ok(Some(answer)) => Ok(refused(&answer)),
         Err(error) => Ok(operate::unreachable(&door, &error)),
+    }
+}
+
+/// A filter that the sidecar does not know is a wrong argument.
+fn refused(answer: &Answer) -> Exit {
+    complain(&format!("error: {}", answer.message()));
+    match answer.status {
+        StatusCode::BAD_REQUEST => Exit::Usage,
+        _ => Exit::Finding,
     }
 }
 

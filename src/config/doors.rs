@@ -64,6 +64,7 @@ fn alone<T>(
         problems: &problems,
         env,
         presets: &Embedded,
+        held: None,
         base: path.parent().unwrap_or(Path::new("")),
         files: RefCell::default(),
     };

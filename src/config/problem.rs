@@ -159,7 +159,7 @@ struct Problem {
 }
 
 /// The words of a problem, before it has a place.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub message: String,
     pub hint: Option<String>,

@@ -35,10 +35,14 @@ pub(super) struct Root {
     pub admin: Option<Admin>,
     /// Accepted `Host`s; any other is answered 421. Absent: all are accepted.
     pub hosts: Option<Listed<HostText>>,
-    /// The app: where a source without `to` goes. The request's own path and query are appended.
+    /// The app: where a source without `to` goes. The request's own path and query are appended. It receives the sender's
+    /// credential too (the `Authorization` of a token, basic or JWT source, or the token wherever it stands).
     pub upstream: Option<Upstream>,
     /// Redis holds the replay ledger for all replicas. Absent: it lives in this process.
     pub redis: Option<Redis>,
+    /// A directory for small things that survive a restart: without `redis`, the URLs of provider keys that verified. Never
+    /// secrets or bodies.
+    pub state_dir: Option<Text>,
     /// Whose forwarding headers are believed.
     pub client_ip: Option<ClientIp>,
     /// Bounds of the process.
@@ -51,7 +55,7 @@ pub(super) struct Root {
     #[schemars(required)]
     pub sources: Option<Named<Source>>,
     /// Apps that sources name in `to`.
-    pub destinations: Option<Named<Destination>>,
+    pub destinations: Option<Named<Upstream>>,
 }
 
 /// `listen`, short or long.
@@ -75,7 +79,7 @@ pub(super) struct ListenLong {
     /// Every connection of a peer in `client_ip.trust` must begin with a PROXY header (version 1 or 2), before TLS too;
     /// the address that it says counts as the peer's. Default false.
     pub proxy_protocol: Option<bool>,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<PathText>,
 }
 
@@ -112,11 +116,28 @@ pub(super) struct AdminLong {
     pub token: Option<Secret>,
 }
 
-/// `redis`.
+/// `redis`, short (the URL of one server) or long.
 #[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Redis {
+    Short(UrlText),
+    Long(Box<RedisLong>),
+}
+
+impl Redis {
+    /// `on_outage`.
+    pub fn on_outage(&self) -> Option<OnOutage> {
+        match self {
+            Self::Short(_) => None,
+            Self::Long(long) => long.on_outage,
+        }
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`redis`")]
-pub(super) struct Redis {
+pub(super) struct RedisLong {
     /// One server: `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` for TLS, `unix:///PATH?db=DB`.
     pub url: Option<UrlText>,
     /// A Cluster: `redis://` or `rediss://` of some of its nodes; they tell of the others.
@@ -130,7 +151,7 @@ pub(super) struct Redis {
     pub username: Option<Text>,
     /// Its password. A rotated file is taken at a reload.
     pub password: Option<Secret>,
-    /// Part of every key, so that staging never answers for production.
+    /// Part of every key, so that staging never answers for production. Needed unless Redis is on this machine.
     pub namespace: Option<Text>,
     /// Time for one call. Default 100ms.
     pub timeout: Option<DurationText>,
@@ -169,7 +190,8 @@ pub(super) struct RedisTls {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "`client_ip`")]
 pub(super) struct ClientIp {
-    /// Hops whose forwarding header is believed: your load balancer's addresses. Default none.
+    /// Hops whose forwarding header is believed: your load balancer's addresses. `[]` states that clients connect directly:
+    /// private and loopback peers can then be penalized too. Default none.
     pub trust: Option<Listed<NetworkText>>,
     /// The header that they write. Default x-forwarded-for.
     pub header: Option<Forwarding>,
@@ -183,18 +205,24 @@ pub(super) struct Limits {
     /// Open connections. Default 10000.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub connections: Option<u64>,
-    /// Requests between gate and answer. Default 1024.
+    /// Requests between gate and answer, those that wait for the app included. While more than half is in use, one source
+    /// of several has at most half, a `none` source an eighth. Default 1024.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub in_flight: Option<u64>,
     /// All bodies in memory together; `auto` is a quarter of the cgroup's memory limit, at most 64MiB.
     pub buffered_bytes: Option<SizeText>,
+    /// The longest answer of an app that is handed through, always whole; a longer one is answered 502 once the ledger is
+    /// settled. What answers have over 64KiB counts as `buffered_bytes`, of which all of them together may have half.
+    /// Default 1MiB.
+    pub answer_bytes: Option<SizeText>,
     /// Time for a request's head. Default 5s.
     pub header_timeout: Option<DurationText>,
     /// Time for a body. Default 10s.
     pub body_timeout: Option<DurationText>,
     /// Time to finish after SIGTERM. Default 15s.
     pub shutdown_grace: Option<DurationText>,
-    /// Penalty for failed verifications, per client and source. Default 30/m, burst 30.
+    /// Penalty for failed verifications, per client and source; not for a client that brought a new delivery within 24 h.
+    /// Default 30/m, burst 30.
     pub failed_verifications: Option<FailedVerifications>,
     /// Records of the in-process ledger; with Redis, of what this process remembers of it. Default 65536.
     #[schemars(range(min = 1, max = 100_000_000))]

@@ -3,6 +3,7 @@
 mod defaults;
 mod destination;
 mod front;
+mod headers;
 mod keyring;
 mod ledger;
 mod limits;
@@ -18,7 +19,7 @@ use super::{
     environment::Environment,
     presets::Presets,
     problem::{Fault, Problems},
-    raw::{OnMissing, ReadyPart, Root},
+    raw::{self, OnMissing, ReadyPart, Root},
     settings::{ReadyRequires, Settings},
     spot::Spot,
     suggest,
@@ -31,6 +32,8 @@ pub(super) struct Reader<'a> {
     pub problems: &'a Problems,
     pub env: &'a dyn Environment,
     pub presets: &'a dyn Presets,
+    /// What is in force, at a reload.
+    pub held: Option<&'a Settings>,
     /// Directory of the configuration file: relative secret files start here.
     pub base: &'a Path,
     /// Files that were read.
@@ -52,7 +55,7 @@ impl Reader<'_> {
         self.proxy_needs_trust(listen.as_ref(), &client_ip, root);
         let defaults = self.defaults(raw.defaults.as_ref(), root.at("defaults"));
         let destinations = self.destinations(raw, root, &defaults);
-        let outage = raw.redis.as_ref().and_then(|redis| redis.on_outage);
+        let outage = raw.redis.as_ref().and_then(raw::Redis::on_outage);
         let sources = self.sources(
             raw.sources.as_ref(),
             root,
@@ -65,6 +68,7 @@ impl Reader<'_> {
         );
         self.together(root, listen.as_ref(), limits.as_ref(), &destinations, &sources);
         let ready_requires = self.ready_requires(raw, root);
+        let state_dir = self.state_dir(raw, root);
         if self.problems.any_error() {
             return None;
         }
@@ -77,6 +81,7 @@ impl Reader<'_> {
             redis: redis?,
             client_ip,
             limits: limits?,
+            state_dir,
             ready_requires,
             destinations: destinations.used_by(&sources),
             sources,
@@ -98,6 +103,17 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn state_dir(&self, raw: &Root, root: Spot<'_>) -> Option<PathBuf> {
+        let text: &str = raw.state_dir.as_deref()?;
+        if text.trim().is_empty() {
+            self.problems.error(
+                root.at("state_dir").value(),
+                Fault::new("`state_dir` is empty").hint("name a directory that hookward may write to, or take it out"),
+            );
+        }
+        Some(PathBuf::from(text))
     }
 
     fn ready_requires(&self, raw: &Root, root: Spot<'_>) -> ReadyRequires {

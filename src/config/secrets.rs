@@ -6,6 +6,7 @@ use super::{
     read::Reader,
     settings::Origin,
     spot::Spot,
+    text::Span,
     value,
 };
 use crate::{event::Secret, provider};
@@ -31,8 +32,10 @@ pub(super) struct Held {
 /// What became of one.
 pub(super) enum Fetched {
     Held(Box<Held>),
-    /// It cannot be read now, and `on_missing_secret: unavailable` allows for that. Why, for operators.
-    Missing(String),
+    /// It cannot be read now, at a reload: this is what it was before. Why, for operators.
+    Kept(Box<Held>, String),
+    /// It cannot be read now, and `on_missing_secret: unavailable` allows for that. Why, to be reported as a warning there.
+    Missing(Fault, Span),
     /// A problem was reported.
     Refused,
 }
@@ -40,6 +43,18 @@ pub(super) enum Fetched {
 impl Reader<'_> {
     /// Reads one secret. `whose` names it in messages ("source `stripe`").
     pub fn secret(&self, raw: Option<&raw::Secret>, spot: Spot<'_>, whose: &str, missing: OnMissing) -> Fetched {
+        self.secret_or_held(raw, spot, whose, missing, |_| None)
+    }
+
+    /// The same; `held` gives what was read before from a place that cannot be read now.
+    pub fn secret_or_held(
+        &self,
+        raw: Option<&raw::Secret>,
+        spot: Spot<'_>,
+        whose: &str,
+        missing: OnMissing,
+        held: impl Fn(&Origin) -> Option<Secret>,
+    ) -> Fetched {
         let Some(raw) = raw else { return Fetched::Refused };
         let not_after = self.parsed(raw.not_after.as_deref(), spot.at("not_after"), value::time);
         let id = raw
@@ -75,42 +90,35 @@ impl Reader<'_> {
         } else {
             return Fetched::Refused;
         };
-        let bytes = match read {
-            Ok(bytes) => bytes,
-            Err(fault) if missing == OnMissing::Unavailable => {
-                let reason = fault.message.clone();
-                self.problems.warn(
-                    at.value(),
-                    Fault {
-                        message: format!("{reason}; {whose} answers 503 until it can be read"),
-                        ..fault
-                    },
-                );
-                return Fetched::Missing(reason);
-            }
-            Err(fault) => {
+        let allow_short = raw.allow_short.unwrap_or(false);
+        let (secret, reason) = match (read, held(&origin)) {
+            (Ok(bytes), _) if self.is_meant(&bytes, raw.encoding, allow_short, whose, at) => (Secret::new(bytes), None),
+            (Ok(_), _) => return Fetched::Refused,
+            (Err(fault), Some(secret)) => (secret, Some(fault.message)),
+            (Err(fault), None) if missing == OnMissing::Unavailable => return Fetched::Missing(fault, at.value()),
+            (Err(fault), None) => {
                 self.problems.unreadable(at.value(), fault);
                 return Fetched::Refused;
             }
         };
-        let allow_short = raw.allow_short.unwrap_or(false);
-        if !self.is_meant(&bytes, raw.encoding, allow_short, whose, at) {
-            return Fetched::Refused;
-        }
         let encoding = match raw.encoding {
             None => provider::Encoding::Preset,
             Some(Encoding::Utf8) => provider::Encoding::Utf8,
             Some(Encoding::Base64) => provider::Encoding::Base64,
             Some(Encoding::Hex) => provider::Encoding::Hex,
         };
-        Fetched::Held(Box::new(Held {
-            secret: Secret::new(bytes),
+        let held = Box::new(Held {
+            secret,
             encoding,
             allow_short,
             id,
             not_after,
             origin,
-        }))
+        });
+        match reason {
+            None => Fetched::Held(held),
+            Some(reason) => Fetched::Kept(held, reason),
+        }
     }
 
     /// A file that a rotation never reaches.
@@ -206,6 +214,12 @@ impl Reader<'_> {
                     .hint("take a longer one where the sender allows it"),
             );
         }
+        if let Some((what, hint)) = doubt(bytes) {
+            self.problems.warn(
+                spot.value(),
+                Fault::new(format!("a secret of {whose} {what}")).hint(hint),
+            );
+        }
         true
     }
 
@@ -237,6 +251,42 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
     }
 }
 
+/// What a secret holds that probably does not belong to it, and what to do about that.
+fn doubt(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let is_quoted = |mark: u8| matches!(bytes, [first, .., last] if *first == mark && *last == mark);
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        Some((
+            "begins with a byte order mark, which is taken for a part of it",
+            "save the file as UTF-8 without a byte order mark",
+        ))
+    } else if is_quoted(b'"') || is_quoted(b'\'') {
+        Some((
+            "stands in quotes, which are taken for a part of it",
+            "take the quotes out, unless the sender has them in its key too",
+        ))
+    } else if is_assignment(bytes) {
+        Some((
+            "has the form `NAME=value`, all of which is taken for the secret",
+            "leave only the value in the file, unless the sender has the name in its key too",
+        ))
+    } else {
+        None
+    }
+}
+
+/// `NAME=value` or `export NAME=value`; the padding of base64 is not a value.
+fn is_assignment(bytes: &[u8]) -> bool {
+    let line = bytes.strip_prefix(b"export ").unwrap_or(bytes);
+    let Some(equals) = line.iter().position(|byte| *byte == b'=') else {
+        return false;
+    };
+    let (name, value) = (&line[..equals], &line[equals + 1..]);
+    let is_name = name.len() >= 3
+        && !name[0].is_ascii_digit()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    is_name && value.iter().any(|byte| *byte != b'=')
+}
+
 /// `${NAME}` anywhere, or the whole text `$(NAME)`.
 fn is_unexpanded(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -260,7 +310,37 @@ fn is_unexpanded(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_unexpanded;
+    use super::{doubt, is_unexpanded};
+
+    #[test]
+    fn what_probably_does_not_belong_to_a_secret_is_seen() {
+        for (text, part) in [
+            ("\"quoted-secret\"", "quotes"),
+            ("'quoted-secret'", "quotes"),
+            ("\u{feff}secret-of-some-length", "byte order mark"),
+            ("SECRET=of-some-length", "NAME=value"),
+            ("export STRIPE_SECRET=whsec_abc", "NAME=value"),
+            ("secret=\"of-some-length\"", "NAME=value"),
+        ] {
+            let (what, _) = doubt(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+            assert!(what.contains(part), "{text}: {what}");
+        }
+        for text in [
+            "plain-secret",
+            "\"half",
+            "a\"b\"",
+            "\"",
+            "'\"",
+            "YWJjZA==",
+            "YWJjZGU=",
+            "=value",
+            "1ABC=value",
+            "a-b=c",
+            "with space=value",
+        ] {
+            assert!(doubt(text.as_bytes()).is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn a_variable_that_nobody_expanded_is_seen() {

@@ -25,6 +25,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Redis; `None`: the ledger lives in this process.
     pub redis: Option<Redis>,
+    /// Where small things survive a restart; `None`: nowhere but in Redis.
+    pub state_dir: Option<PathBuf>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
     /// Bounds of the process.
@@ -48,7 +50,7 @@ pub struct Listen {
     pub tls: Option<ServerTls>,
     /// Every connection of a trusted peer begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// A path that answers 200, uncounted, for load balancers that probe the webhook port.
+    /// A path that answers 200 (503 while draining), uncounted, for load balancers that probe the webhook port.
     pub health_path: Option<String>,
 }
 
@@ -81,6 +83,8 @@ pub struct Redis {
 pub struct ClientIp {
     /// Hops that are believed.
     pub trust: Vec<IpNet>,
+    /// `trust: []` is stated: clients connect directly.
+    pub direct: bool,
     /// The header that they write: `x-forwarded-for` or `forwarded`.
     pub header: http::HeaderName,
 }
@@ -94,6 +98,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// All bodies in memory together, bytes.
     pub buffered_bytes: u64,
+    /// The longest answer of an app that is handed through, bytes.
+    pub answer_bytes: u64,
     /// Time for a request head.
     pub header_timeout: Duration,
     /// Time for a body.
@@ -139,8 +145,12 @@ pub struct SourceSettings {
     /// Its secrets, newest first; empty for `provider: none`, where the provider's keys are fetched, and while
     /// `on_missing_secret: unavailable` lacks one.
     pub secrets: Vec<SourceSecret>,
-    /// A secret is missing and `on_missing_secret: unavailable`: the source answers 503.
+    /// A secret that the source cannot do without is missing and `on_missing_secret: unavailable`: the source answers 503.
     pub unavailable: Option<String>,
+    /// Why some of its secrets cannot be read now, while it serves with the others (`on_missing_secret: unavailable`).
+    pub missing: Vec<String>,
+    /// Why some of its secrets could not be read at this reload: these are still what they were before.
+    pub kept: Vec<String>,
     /// Client networks that may use it; empty: all.
     pub allow_from: Vec<IpNet>,
     /// Events that are forwarded; empty: all.

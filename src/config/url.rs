@@ -94,6 +94,17 @@ fn is_forbidden_address(address: IpAddr) -> bool {
     }
 }
 
+/// Does traffic to this host stay on this machine? A name other than `localhost` may resolve to any address.
+pub(super) fn is_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        // A connection to 0.0.0.0 reaches this machine.
+        return address.is_loopback() || address.is_unspecified();
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 fn host(written: &str, url: &str) -> Result<String, Fault> {
     let bare = written.trim_start_matches('[').trim_end_matches(']');
     let refused = || {
@@ -210,6 +221,31 @@ mod tests {
                 query: Some("a=b".to_owned())
             }
         );
+    }
+
+    #[test]
+    fn traffic_to_loopback_stays_on_this_machine() {
+        for near in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "localhost",
+            "App.LOCALHOST.",
+        ] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in [
+            "10.0.0.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "app",
+            "localhost.example",
+            "notlocalhost",
+        ] {
+            assert!(!is_loopback(far), "{far}");
+        }
     }
 
     #[test]

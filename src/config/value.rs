@@ -1,7 +1,10 @@
 //! Texts with a format of their own: durations, sizes, rates, addresses, networks, paths, places in a request.
 
 use super::problem::{Fault, excerpt};
-use crate::{event::PathRule, limit::Rate};
+use crate::{
+    event::{PathRule, path},
+    limit::Rate,
+};
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -255,6 +258,13 @@ pub(super) fn path(text: &str) -> Result<PathRule, Fault> {
         .any(|part| matches!(part.replace("%2e", ".").split(';').next(), Some("." | "..")))
     {
         return Err(fault("requests with `.` or `..` as a segment are refused"));
+    }
+    let plain = path::without_needless_escapes(text);
+    if plain != text {
+        return Err(
+            fault("requests with percent-encoded letters, digits, `-`, `.`, `_` or `~` are refused")
+                .hint(format!("did you mean `{}`?", excerpt(&plain))),
+        );
     }
     Ok(match text.strip_suffix('*') {
         Some(prefix) => PathRule::Below(prefix.to_owned()),

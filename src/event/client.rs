@@ -11,9 +11,12 @@ pub struct Client {
     pub believed: Vec<IpAddr>,
     /// The peer is a trusted hop: its `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Request-Id` count too.
     pub peer_trusted: bool,
-    /// Nobody is trusted by configuration and the peer is private or loopback: it may be a load balancer that stands
-    /// for many clients, so no penalty may fall on it.
+    /// The configuration does not state `client_ip.trust` and the peer is private or loopback: it may be a load balancer
+    /// that stands for many clients, so no penalty may fall on it.
     pub perhaps_many: bool,
+    /// Where `perhaps_many` holds: whom the peer names as its own client. Nobody vouches for it, so it may only divide a
+    /// budget that belongs to the peer.
+    pub claimed: Option<IpAddr>,
     /// The peer came over TLS that ended here.
     pub tls: bool,
 }
@@ -41,6 +44,7 @@ mod tests {
             believed: vec![IpAddr::from([192, 0, 2, 7]), IpAddr::from([10, 0, 0, 1])],
             peer_trusted: true,
             perhaps_many: false,
+            claimed: None,
             tls: false,
         };
         assert_eq!(client.forwarded_for(), "192.0.2.7, 10.0.0.1");

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub struct Limited {
     policy: Policy,
     retry_after: u64,
+    wait: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +22,18 @@ impl Limited {
         Self {
             policy,
             retry_after: whole_seconds(wait),
+            wait,
         }
     }
 
     /// `Retry-After`: whole seconds, rounded up, at least 1.
     pub fn retry_after(&self) -> u64 {
         self.retry_after
+    }
+
+    /// The exact time until there is a place.
+    pub fn wait(&self) -> Duration {
+        self.wait
     }
 
     /// `RateLimit-Policy`, for instance `"source";q=1000;w=5` (draft-ietf-httpapi-ratelimit-headers-10): the size of the

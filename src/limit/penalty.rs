@@ -16,12 +16,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// How many prefixes are tracked, and how many clients are remembered as honest.
 const PLACES: usize = 65_536;
-/// How long a client that verified is never penalized.
+/// How long a client that brought a new delivery is never penalized.
 const PARDON: Duration = Duration::from_hours(24);
 /// A pardon younger than this is not written again: an honest sender costs a look, not a write, per request.
 const FRESH: Duration = Duration::from_hours(1);
 /// What a /48, and all untracked clients of a source together, may get wrong, as a multiple of one client's.
 const WIDER: u32 = 16;
+/// A penalized client whose provider never retries is verified again after this time: 30 forgeries from an address that
+/// honest senders share must not lose their events.
+const VERIFIED_ANYWAY_INTERVAL: Duration = Duration::from_secs(1);
+/// So many penalized clients may be verified in that time, all together.
+const VERIFIED_ANYWAY_PLACES: usize = 8192;
 /// Buckets of untracked clients; sources beyond this number share them.
 const SHARED: usize = 64;
 
@@ -34,6 +39,8 @@ pub struct Penalties {
 
 struct Tables {
     failures: Table<()>,
+    /// Penalized clients that were verified within the last second.
+    verified_anyway: Table<()>,
     untracked: Table<()>,
     pardons: Table<()>,
 }
@@ -47,6 +54,7 @@ impl Penalties {
             wide: client.widened(WIDER),
             tables: Arc::new(Tables {
                 failures: Table::new(PLACES),
+                verified_anyway: Table::new(VERIFIED_ANYWAY_PLACES),
                 untracked: Table::new(SHARED),
                 pardons: Table::new(PLACES),
             }),
@@ -81,6 +89,19 @@ impl Penalties {
         (!self.is_pardoned(prefix, source, now)).then_some(limited)
     }
 
+    /// May a client that [`Self::check`] refuses be verified all the same, because a second has passed since it was last? For
+    /// providers that never retry, and not under pressure.
+    pub fn may_verify_anyway(&self, client: IpAddr, source: &SourceName, now: Monotonic) -> bool {
+        let table = &self.tables.verified_anyway;
+        let mut passed = false;
+        // A client that finds no place in the table waits: places are free again after a second.
+        let noted = table.change(table.tag((source, Prefix::of(client))), now, false, |held| {
+            passed = held.is_none();
+            passed.then(|| (now.plus(VERIFIED_ANYWAY_INTERVAL), ()))
+        });
+        noted && passed
+    }
+
     /// Counts a failed verification (the outcome `unverified`, nothing else).
     pub fn charge(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
         let prefix = Prefix::of(client);
@@ -98,33 +119,40 @@ impl Penalties {
         if let Some(site) = prefix.site() {
             tracked &= spend(failures, failures.tag((source, site)), self.wide);
         }
+        if tracked && self.check(client, source, now, false).is_some() {
+            // The second counts from the last verification.
+            let table = &self.tables.verified_anyway;
+            let until = now.plus(VERIFIED_ANYWAY_INTERVAL);
+            table.change(table.tag((source, prefix)), now, false, |_| Some((until, ())));
+        }
         if !tracked {
             spend(&self.tables.untracked, self.shared(source), self.wide);
         }
     }
 
-    /// Remembers that this client verified for this source: for 24 h it is not penalized there.
+    /// Remembers that this client brought this source a new delivery: for 24 h it is not penalized there.
     pub fn pardon(&self, client: IpAddr, source: &SourceName, now: Monotonic) {
         let pardons = &self.tables.pardons;
-        let tag = pardons.tag((source, Prefix::of(client)));
+        let tag = pardons.tag_in(source, (source, Prefix::of(client)));
         let until = now.plus(PARDON);
         match pardons.look(tag, now) {
             Found::Held(held_until, ()) if until.since(held_until) < FRESH => {}
-            // Only who can sign gets here, so giving up the oldest pardon cannot be forced by a stranger.
+            // Only who can sign gets here, and the clients of one source take no place of a source that has fewer.
             _ => {
-                pardons.change(tag, now, true, |_| Some((until, ())));
+                pardons.change_fairly(tag, now, |_| Some((until, ())));
             }
         }
     }
 
-    /// Did this client verify for this source within 24 h?
+    /// Did this client bring this source a new delivery within 24 h?
     pub fn knows(&self, client: IpAddr, source: &SourceName, now: Monotonic) -> bool {
         self.is_pardoned(Prefix::of(client), source, now)
     }
 
     fn is_pardoned(&self, prefix: Prefix, source: &SourceName, now: Monotonic) -> bool {
         let pardons = &self.tables.pardons;
-        matches!(pardons.look(pardons.tag((source, prefix)), now), Found::Held(..))
+        let tag = pardons.tag_in(source, (source, prefix));
+        matches!(pardons.look(tag, now), Found::Held(..))
     }
 
     fn shared(&self, source: &SourceName) -> Tag {

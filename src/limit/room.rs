@@ -27,6 +27,7 @@ pub struct Rooms(Arc<Inner>);
 
 struct Inner {
     all: Budget,
+    answers: Budget,
     bound: u64,
     unproven: AtomicU64,
     hasher: RandomState,
@@ -47,6 +48,21 @@ pub struct Room {
     client: Option<Prefix>,
     size: u64,
     unproven: bool,
+}
+
+/// The room that one long answer of an app holds; given back when dropped.
+#[must_use = "room is given back when it is dropped"]
+pub struct AnswerRoom {
+    of_answers: Share,
+    of_all: Share,
+}
+
+impl AnswerRoom {
+    /// Makes room for `more` bytes. After a refusal it is of no use any more.
+    #[must_use]
+    pub fn grow(&mut self, more: u64) -> bool {
+        self.of_answers.grow(more) && self.of_all.grow(more)
+    }
 }
 
 /// Why a body may not grow.
@@ -71,6 +87,7 @@ impl Rooms {
     pub fn new(bound: u64) -> Self {
         Self(Arc::new(Inner {
             all: Budget::new(bound),
+            answers: Budget::new(bound / 2),
             bound,
             unproven: AtomicU64::new(0),
             hasher: RandomState::new(),
@@ -88,6 +105,16 @@ impl Rooms {
             client: client.map(Prefix::of),
             size: 0,
             unproven: true,
+        }
+    }
+
+    /// An empty long answer of an app. All long answers together may have half of the room, so that requests always find
+    /// some.
+    pub fn answer(&self) -> AnswerRoom {
+        let nothing = |budget: &Budget| budget.take(0).expect("nothing always fits");
+        AnswerRoom {
+            of_answers: nothing(&self.0.answers),
+            of_all: nothing(&self.0.all),
         }
     }
 

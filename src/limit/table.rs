@@ -35,6 +35,21 @@ struct Place<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tag(u64);
 
+/// Bits of a tag that say which group it belongs to; neither the shard nor, in any table of ours, the set depends on them.
+const GROUP: u64 = 0xffff << 40;
+
+/// Which place of a full set is given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evict {
+    /// None: nothing is written.
+    Nothing,
+    /// The one that would be free first.
+    First,
+    /// The one that would be free first of the group that has most places in this set. A newcomer's own group, where none
+    /// has more.
+    OfTheLargestGroup,
+}
+
 /// What the table holds under a tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Found<T> {
@@ -86,6 +101,12 @@ impl<T: Clone> Table<T> {
         Tag(self.hasher.hash_one(named))
     }
 
+    /// A tag that stands beside others of one group, for [`Self::change_fairly`].
+    pub(super) fn tag_in(&self, group: impl Hash, named: impl Hash) -> Tag {
+        let group = self.hasher.hash_one(group) & GROUP;
+        Tag(self.hasher.hash_one(named) & !GROUP | group)
+    }
+
     /// Looks without writing.
     pub(super) fn look(&self, tag: Tag, now: Monotonic) -> Found<T> {
         let shard = self.shard(tag);
@@ -115,6 +136,26 @@ impl<T: Clone> Table<T> {
         evict: bool,
         change: impl FnOnce(Option<(Monotonic, T)>) -> Option<(Monotonic, T)>,
     ) -> bool {
+        self.write(tag, now, if evict { Evict::First } else { Evict::Nothing }, change)
+    }
+
+    /// As [`Self::change`] with `evict`, but no group of tags takes the places of another that has fewer.
+    pub(super) fn change_fairly(
+        &self,
+        tag: Tag,
+        now: Monotonic,
+        change: impl FnOnce(Option<(Monotonic, T)>) -> Option<(Monotonic, T)>,
+    ) -> bool {
+        self.write(tag, now, Evict::OfTheLargestGroup, change)
+    }
+
+    fn write(
+        &self,
+        tag: Tag,
+        now: Monotonic,
+        evict: Evict,
+        change: impl FnOnce(Option<(Monotonic, T)>) -> Option<(Monotonic, T)>,
+    ) -> bool {
         let mut shard = self.shard(tag);
         if shard.is_empty() {
             shard.resize_with(self.sets_per_shard * WAYS, || None);
@@ -128,10 +169,13 @@ impl<T: Clone> Table<T> {
         });
         // `None` is before every `Some`, and a time that is over is before one that is not.
         let first = (0..set.len()).min_by_key(|index| set[*index].as_ref().map(|place| place.until));
-        let index = held.or(first).expect("a set has eight places");
+        let mut index = held.or(first).expect("a set has eight places");
         let is_taken = held.is_none() && set[index].as_ref().is_some_and(|place| place.until > now);
-        if is_taken && !evict {
-            return false;
+        match evict {
+            _ if !is_taken => {}
+            Evict::Nothing => return false,
+            Evict::First => {}
+            Evict::OfTheLargestGroup => index = of_the_largest_group(set, tag),
         }
         let old = held.and_then(|index| set[index].as_ref().map(|place| (place.until, place.value.clone())));
         match change(old) {
@@ -177,6 +221,24 @@ impl<T: Clone> Table<T> {
     }
 }
 
+/// The place of a full set that goes for this tag.
+fn of_the_largest_group<T>(set: &[Option<Place<T>>], tag: Tag) -> usize {
+    let groups = || set.iter().flatten().map(|place| place.tag.group());
+    let size = |group: u64| groups().filter(|other| *other == group).count();
+    let largest = groups().max_by_key(|group| (size(*group), *group == tag.group()));
+    let goes = |index: &usize| set[*index].as_ref().map(|place| place.tag.group()) == largest;
+    let oldest = (0..set.len())
+        .filter(goes)
+        .min_by_key(|index| set[*index].as_ref().map(|place| place.until));
+    oldest.expect("a full set has a largest group")
+}
+
+impl Tag {
+    fn group(self) -> u64 {
+        self.0 & GROUP
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +267,40 @@ mod tests {
         assert!(table.change(tags[1], at(30), false, |old| old.or(Some((at(31), 31)))));
         table.remove(tags[1]);
         assert_eq!(table.look(tags[1], at(30)), Found::Free);
+    }
+
+    #[test]
+    fn a_newcomer_takes_a_place_of_the_largest_group() {
+        let table = Table::new(1);
+        let tag = |group: u64, number: u64| Tag(group << 40 | number);
+        let held = |group: u64, numbers: std::ops::Range<u64>| {
+            numbers
+                .filter(|number| matches!(table.look(tag(group, *number), at(0)), Found::Held(..)))
+                .collect::<Vec<_>>()
+        };
+        let come = |group: u64, number: u64, until: u64| {
+            assert!(table.change_fairly(tag(group, number), at(0), |_| Some((at(until), ()))));
+        };
+        // The oldest of all is of a small group.
+        come(1, 0, 10);
+        for number in 0..20 {
+            come(2, number, 20 + number);
+        }
+        assert_eq!((held(1, 0..1), held(2, 0..20)), (vec![0], (13..20).collect()));
+        for number in 1..20 {
+            come(1, number, 60 + number);
+        }
+        assert_eq!(
+            (held(1, 0..20), held(2, 0..20)),
+            ((16..20).collect(), (16..20).collect()),
+            "half each"
+        );
+        come(3, 0, 5);
+        come(3, 1, 5);
+        assert_eq!(
+            (held(1, 0..20).len(), held(2, 0..20).len(), held(3, 0..2).len()),
+            (3, 3, 2)
+        );
     }
 
     #[test]

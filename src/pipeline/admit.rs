@@ -3,7 +3,7 @@
 use super::{Live, Shared};
 use crate::{
     event::Client,
-    limit::Share,
+    limit::{NoPlace, Permit, Wants},
     provider::{Refusal, Verifier},
     source::{Ending, Outcome, Source, Trail},
 };
@@ -19,7 +19,7 @@ pub(super) struct Admitted {
     pub client: Client,
     pub verifier: Verifier,
     /// Its place; not here while it waits for its body.
-    pub in_flight: Option<Share>,
+    pub in_flight: Option<Permit>,
 }
 
 pub(super) fn admit(
@@ -29,14 +29,13 @@ pub(super) fn admit(
     client: Client,
     trail: &mut Trail,
 ) -> Result<Admitted, Ending> {
-    let Some((source, key_path)) = live.routes.find(head.uri.path()) else {
-        return Err(Ending::new(Outcome::NoSource, "no source has this path").closing_unread(&head));
-    };
+    let found = live.routes.find(head.uri.path());
+    let (source, key_path) =
+        found.map_err(|unrouted| Ending::new(Outcome::NoSource, unrouted.to_string()).closing_unread(&head))?;
     trail.source = Some(source.clone());
     allowed_method(source, &head).map_err(|ending| ending.closing_unread(&head))?;
     let enrols = shared.enrolments.expects(&source.name, trail.arrived) && source.provider.asks_to_enrol(&head);
-    let in_flight =
-        headers(shared, source, &head, &client, trail, enrols).map_err(|ending| ending.closing_unread(&head))?;
+    headers(shared, source, &head, &client, trail, enrols).map_err(|ending| ending.closing_unread(&head))?;
     let verifier = if enrols {
         source.provider.begin_enrolment()
     } else {
@@ -46,11 +45,14 @@ pub(super) fn admit(
             .map_err(|refusal| unverified(shared, source, &client, trail, &refusal).closing_unread(&head))?
     };
     if verifier.is_handshake() {
-        let asked = shared.handshakes.spend(client.ip, &source.name, trail.arrived);
+        let asked = shared.handshakes.spend(&client, &source.name, trail.arrived);
         asked.map_err(|over| {
             Ending::limited(Outcome::RateLimited, "too many handshakes of this client", &over).closing_unread(&head)
         })?;
     }
+    let wants = wants(source, &verifier);
+    let in_flight =
+        place(shared, live, source, &client, trail, wants).map_err(|none| no_place(none).closing_unread(&head))?;
     Ok(Admitted {
         source: source.clone(),
         key_path: key_path.to_owned(),
@@ -69,7 +71,7 @@ fn headers(
     client: &Client,
     trail: &Trail,
     enrols: bool,
-) -> Result<Share, Ending> {
+) -> Result<(), Ending> {
     if !source.allows(client.ip) {
         return Err(Ending::new(Outcome::ClientDenied, "client is not in allow_from"));
     }
@@ -79,6 +81,9 @@ fn headers(
     }
     if let Some(penalties) = shared.penalties_of(client)
         && let Some(limited) = penalties.check(client.ip, &source.name, trail.arrived, shared.under_pressure())
+        && (source.provider.facts().automatic_retries
+            || shared.under_pressure()
+            || !penalties.may_verify_anyway(client.ip, &source.name, trail.arrived))
     {
         return Err(Ending::limited(
             Outcome::Penalized,
@@ -96,12 +101,41 @@ fn headers(
             format!("declared body over max_body {}", source.max_body),
         ));
     }
-    let place = shared.in_flight.take(1).or_else(|| {
+    Ok(())
+}
+
+/// The kind of request, as places in flight are counted.
+pub(super) fn wants(source: &Source, verifier: &Verifier) -> Wants {
+    if verifier.is_handshake() {
+        Wants::Handshake
+    } else if source.provider.facts().takes_secrets {
+        Wants::Verified
+    } else {
+        Wants::Unverified
+    }
+}
+
+fn place(
+    shared: &Shared,
+    live: &Live,
+    source: &Source,
+    client: &Client,
+    trail: &Trail,
+    wants: Wants,
+) -> Result<Permit, NoPlace> {
+    let counted = shared
+        .in_flight
+        .count(&source.in_flight, wants, live.is_lone_source())?;
+    shared.in_flight.place(counted, || {
         let penalties = shared.penalties.as_ref();
         let known = penalties.is_some_and(|table| table.knows(client.ip, &source.name, trail.arrived));
         shared.waits.take(trail.arrived, known)
-    });
-    place.ok_or_else(|| Ending::new(Outcome::Overloaded, "limits.in_flight is exhausted").with_retry_after(1))
+    })
+}
+
+/// 503: the process, or the source's share of it, is full.
+pub(super) fn no_place(none: NoPlace) -> Ending {
+    Ending::new(Outcome::Overloaded, none.to_string()).with_retry_after(1)
 }
 
 fn allowed_method(source: &Source, head: &Parts) -> Result<(), Ending> {

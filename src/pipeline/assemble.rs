@@ -2,10 +2,13 @@
 
 mod pace;
 
-use super::{Live, Shared, admit::Admitted};
+use super::{
+    Live, Shared,
+    admit::{self, Admitted},
+};
 use crate::{
     event::{Client, Frames},
-    limit::{Crowded, Room, Share, Wait},
+    limit::{Crowded, Permit, Room, Wait},
     provider::Verifier,
     source::{Ending, Outcome, Source, Trail},
 };
@@ -33,14 +36,14 @@ pub(super) struct Assembled {
 
 /// What a request holds of the process's budgets: a place until it is answered, room for as long as its body is needed.
 pub(super) struct Held {
-    in_flight: Option<Share>,
+    in_flight: Option<Permit>,
     buffered: Option<Room>,
 }
 
 impl Held {
     /// Its place, which whoever makes the answer gives back with it: optional destinations may take longer, and a hanging
     /// one must not take the places of others.
-    pub(super) fn place(&mut self) -> Option<Share> {
+    pub(super) fn place(&mut self) -> Option<Permit> {
         self.in_flight.take()
     }
 
@@ -71,8 +74,7 @@ where
     let mut buffered = shared.buffered.open(&admitted.source.bytes, client);
     let mut frames = Frames::default();
     if !body.is_end_stream() {
-        let pace = Pace::new(live.body_timeout);
-        read(shared, &mut admitted, body, pace, &mut frames, &mut buffered, trail).await?;
+        read(shared, live, &mut admitted, body, &mut frames, &mut buffered, trail).await?;
     }
     Ok(Assembled {
         source: admitted.source,
@@ -90,9 +92,9 @@ where
 
 async fn read<B>(
     shared: &Shared,
+    live: &Live,
     admitted: &mut Admitted,
     body: B,
-    mut pace: Pace,
     frames: &mut Frames,
     buffered: &mut Room,
     trail: &mut Trail,
@@ -100,6 +102,7 @@ async fn read<B>(
 where
     B: Body<Data = Bytes>,
 {
+    let mut pace = Pace::new(live.body_timeout);
     let mut body = pin!(body);
     let mut judged = pin!(tokio::time::sleep(pace.wait()));
     let mut wait: Option<Wait> = None;
@@ -116,7 +119,8 @@ where
                 && !known()
                 && let Some(place) = admitted.in_flight.take()
             {
-                wait = shared.waits.lend(place, trail.arrived, trail.bytes);
+                // Waits are bounded by themselves, and count for no source.
+                wait = shared.waits.lend(place.uncounted(), trail.arrived, trail.bytes);
                 if wait.is_none() {
                     return;
                 }
@@ -140,7 +144,13 @@ where
         };
         let Some(frame) = frame else {
             if let Some(wait) = wait {
-                admitted.in_flight = Some(wait.back().ok_or_else(outwaited)?);
+                let share = wait.back().ok_or_else(outwaited)?;
+                let wants = admit::wants(&admitted.source, &admitted.verifier);
+                let again =
+                    shared
+                        .in_flight
+                        .count_again(share, &admitted.source.in_flight, wants, live.is_lone_source());
+                admitted.in_flight = Some(again.map_err(admit::no_place)?);
             }
             return Ok(());
         };

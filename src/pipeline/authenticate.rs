@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     event::{Client, Envelope, Frames, IdentityHasher, Timestamp},
-    provider::{Answer, Cause, Confirmation, Evidence, Finding, Refusal},
+    provider::{Answer, Cause, Confirmation, Evidence, Finding, Refusal, Verified},
     source::{DeliveryIdentity, Ending, Outcome, Scope, Source, Trail, unexpired},
 };
 use http::{StatusCode, request::Parts};
@@ -79,7 +79,7 @@ pub(super) fn authenticate(
         .and_then(|finding| unexpired(finding, &source.not_after, now))
         .map_err(|refusal| refused(worker, &source, &client, trail, &refusal))?;
     if let Some(published) = published {
-        published.proved();
+        published.proved(&worker.shared, &source.name);
     }
     let evidence = match finding {
         Finding::Challenge(answer) => return Err(challenge(&source, answer).into()),
@@ -87,8 +87,9 @@ pub(super) fn authenticate(
         Finding::Authentic(evidence) => evidence,
     };
     held.proven();
-    if let Some(penalties) = worker.shared.penalties_of(&client) {
-        penalties.pardon(client.ip, &source.name, trail.arrived);
+    // A token proves its sender anew with every request; a signature of a source without a ledger may be a repeat.
+    if source.replay.is_none() && evidence.verified == Verified::Token {
+        worker.shared.exempt(&client, &source.name, trail.arrived);
     }
     observe(&source, &evidence, now);
     let scope = Scope {

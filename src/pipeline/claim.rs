@@ -115,6 +115,7 @@ async fn lead(
     match put_patiently(worker, &case.ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             trail.attempt = Some(claim.attempt());
+            worker.shared.granted(&chosen.authentic, &claim, trail.arrived);
             let marks = Marks {
                 redelivery: claim.is_redelivery(),
                 ..Marks::default()
@@ -134,14 +135,15 @@ async fn lead(
                 let Judged::Duplicate = judged? else {
                     unreachable!("a repeat is claimed above")
                 };
-                trail.attempt = Some(seen.attempts);
+                let attempt = seen.attempts.max(1);
+                trail.attempt = Some(attempt);
                 let marks = Marks {
                     duplicate: true,
                     ..Marks::default()
                 };
                 Ok(Claimed {
                     chosen,
-                    hold: Hold::Unguarded { attempt: seen.attempts },
+                    hold: Hold::Unguarded { attempt },
                     marks,
                     leader: None,
                 })
@@ -259,7 +261,8 @@ pub(super) fn time_for(authentic: &Authentic, to: &DestinationSpec, trail: &Trai
     to.timeout.min(patience(authentic, trail))
 }
 
-fn patience(authentic: &Authentic, trail: &Trail) -> Duration {
+/// The time within which the provider still takes an answer; unbounded where its deadline is not known.
+pub(super) fn patience(authentic: &Authentic, trail: &Trail) -> Duration {
     const LEAST: Duration = Duration::from_millis(100);
     let Some(deadline) = authentic.source.provider.facts().deadline else {
         return Duration::MAX;

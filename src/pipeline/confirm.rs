@@ -19,6 +19,7 @@ pub(super) async fn confirm(worker: &Worker, unconfirmed: Unconfirmed, trail: &T
     let wish = Wish {
         url: &url,
         within: &|()| true,
+        known: &|| false,
         spend: &|| shared.fetches.spend_proven(&source.name, trail.arrived).is_ok(),
     };
     let visit = || {

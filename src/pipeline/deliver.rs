@@ -1,6 +1,9 @@
 //! Hands the delivery to every destination that has not had it, in parallel, and settles the ledger.
 
+mod aside;
 mod send;
+
+pub use aside::Asides;
 
 use super::{
     Worker,
@@ -10,11 +13,11 @@ use super::{
     spend::Cleared,
 };
 use crate::{
-    event::DestinationName,
+    event::{DestinationName, Monotonic},
     replay::{Claim, Witness},
     source::{Body, Ending, Outcome, Trail},
     telemetry::LedgerOp,
-    upstream::{DeliveryError, DestinationSpec, Reply},
+    upstream::{DeliveryError, DestinationSpec, Excess, Reply},
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
@@ -80,17 +83,19 @@ async fn hand_over(worker: &Arc<Worker>, chosen: Chosen, hold: Hold, marks: Mark
     });
     // A lone destination has nobody to be noted beside: its settlement says it all.
     let noted = required.len() > 1 || !optional.is_empty();
-    let witness = hold.claim().filter(|_| noted).map(Claim::witness);
+    let claim = hold.claim().filter(|_| noted);
     for (target, time) in optional {
-        send_aside(worker, &parcel, witness.clone(), target, time);
+        send_aside(worker, &parcel, claim, target, time);
     }
+    let witness = claim.map(Claim::witness);
     let begun = clock.monotonic();
     let handovers = send_all(worker, &parcel, witness.as_ref(), required).await;
     trail.upstream = Some(clock.monotonic().since(begun));
     trail.handed = handovers.iter().map(Handover::told).collect();
     settle(worker, hold, &handovers, names).await;
+    let delivered = handovers.iter().all(Handover::succeeded);
     let ending = conclude(worker, handovers, several);
-    if ending.outcome == Outcome::Delivered {
+    if delivered {
         parcel.authentic.source.meters.delivered(clock.wall());
     }
     ending
@@ -106,11 +111,17 @@ async fn send_all(
     if required.len() == 1
         && let Some((target, time)) = required.pop()
     {
-        return vec![send(worker, parcel, target, time, Standing::Required).await];
+        return vec![send(worker, parcel, target, time, Standing::Answering).await];
     }
-    let sends = required
-        .into_iter()
-        .map(|(target, time)| send(worker, parcel, target, time, Standing::Required));
+    // Of several the first one's answer is the sender's, or none.
+    let sends = required.into_iter().enumerate().map(|(index, (target, time))| {
+        let standing = if index == 0 {
+            Standing::Answering
+        } else {
+            Standing::Required
+        };
+        send(worker, parcel, target, time, standing)
+    });
     let mut under_way: FuturesUnordered<_> = sends.collect();
     let mut handovers = Vec::with_capacity(under_way.len());
     while let Some(handover) = under_way.next().await {
@@ -124,15 +135,33 @@ async fn send_all(
     handovers
 }
 
-/// An optional destination: in a tracked task of its own, so that it neither delays nor fails the answer.
-fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, witness: Option<Witness>, target: Target, time: Duration) {
+/// An optional destination: in a tracked task of its own, so that it neither delays nor fails the answer. While it still
+/// works on the copy of an earlier attempt, this one waits: what that succeeds with is not sent again.
+fn send_aside(worker: &Arc<Worker>, parcel: &Arc<Parcel>, claim: Option<&Claim>, target: Target, time: Duration) {
+    let claim = claim.map(|claim| (*claim.key(), claim.deadline(), claim.witness()));
     let (worker, parcel) = (worker.clone(), parcel.clone());
     let tracker = worker.deliveries.clone();
+    let Some((key, deadline, witness)) = claim else {
+        tracker.spawn(async move {
+            send(&worker, &parcel, target, time, Standing::Optional).await;
+        });
+        return;
+    };
+    let Some(aside) = worker.shared.asides.enter(key, &target.to.name) else {
+        return;
+    };
     tracker.spawn(async move {
+        let Some(turn) = aside.turn().await else { return };
+        let now: Monotonic = worker.shared.observers.clock.monotonic();
+        if now >= deadline {
+            // Another replica may be at it by now.
+            return;
+        }
         let handover = send(&worker, &parcel, target, time, Standing::Optional).await;
         if handover.succeeded() {
             // Noted even if the attempt is over by now: a retry does not ask it again.
-            note(witness.as_ref(), &handover.target.to.name).await;
+            witness.note(&handover.target.to.name).await;
+            turn.succeeded();
         }
     });
 }
@@ -174,6 +203,11 @@ fn conclude(worker: &Worker, handovers: Vec<Handover>, several: bool) -> Ending 
     match result {
         Err(error) => unanswered(worker, &error, &target.to),
         Ok(reply) if decides.is_some() => failed(reply, &target.to, several),
+        Ok(Reply {
+            excess: Some(excess),
+            status,
+            ..
+        }) => too_large(&target.to, status, excess),
         Ok(reply) => {
             ending.status = reply.status;
             // A body that broke off is not passed off as the whole: the status alone counts.
@@ -185,11 +219,20 @@ fn conclude(worker: &Worker, handovers: Vec<Handover>, several: bool) -> Ending 
     }
 }
 
+/// An answer that cannot be handed through whole is not handed through at all.
+fn too_large(to: &DestinationSpec, status: StatusCode, excess: Excess) -> Ending {
+    let reason = format!("{} answered {}, but {excess}", to.name, status.as_u16());
+    Ending::new(Outcome::UpstreamFailed, reason)
+}
+
 fn failed(reply: Reply, to: &DestinationSpec, several: bool) -> Ending {
     let reason = format!("{} answered {}", to.name, reply.status.as_u16());
     let refused = reply.status.is_client_error() || reply.status.is_server_error();
     if several || !refused {
         return Ending::new(Outcome::UpstreamFailed, reason);
+    }
+    if let Some(excess) = reply.excess {
+        return too_large(to, reply.status, excess);
     }
     let status = to
         .map_status

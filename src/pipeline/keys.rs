@@ -1,8 +1,8 @@
 //! Keys that a provider publishes, for sources that pin none: fetched when a request wants them, and no sooner.
 
-use super::{Worker, admit, assemble::Assembled};
+use super::{Shared, Worker, admit, assemble::Assembled};
 use crate::{
-    event::Envelope,
+    event::{Envelope, SourceName},
     provider::{Cause, Keys, Refusal, WantedKey},
     source::{Ending, Fetched, Missing, Outcome, Source, Trail, Wish},
     upstream::FetchError,
@@ -16,13 +16,17 @@ pub(super) const COME_AGAIN: u64 = 30;
 pub(super) struct Published {
     pub keys: Arc<Keys>,
     from: String,
+    /// The request named it.
+    named: bool,
     of: Arc<Fetched<Keys>>,
 }
 
 impl Published {
-    /// A request proved to be signed with them.
-    pub(super) fn proved(&self) {
-        self.of.proved(&self.from);
+    /// A request of this source proved to be signed with them.
+    pub(super) fn proved(&self, shared: &Shared, source: &SourceName) {
+        if self.of.proved(&self.from) && self.named {
+            shared.proven.learn(source, &self.from);
+        }
     }
 }
 
@@ -59,21 +63,30 @@ async fn fetch(
         return Ok(None);
     };
     let within = |keys: &Keys| kid.as_deref().is_none_or(|kid| keys.knows(kid));
-    let one_client = Some(client.ip).filter(|_| !client.perhaps_many);
-    let spend = || !named || shared.fetches.spend(one_client, &source.name, trail.arrived).is_ok();
+    let spend = || !named || shared.fetches.spend(client, &source.name, trail.arrived).is_ok();
+    let known = || named && shared.proven.knows(&source.name, &url);
     let wish = Wish {
         url: &url,
         within: &within,
+        known: &known,
         spend: &spend,
     };
     match of.take(wish, &worker.deliveries, || read(worker, source, &url)).await {
         Ok(keys) => Ok(Some(Published {
             keys,
             from: url,
+            named,
             of: of.clone(),
         })),
-        Err(Missing::Absent(_)) if named => Err(refused(&Refusal::Unverified(Cause::KeyAbsent))),
-        Err(missing) => Err(unavailable(&missing)),
+        Err(missing) => {
+            if named && matches!(missing, Missing::Absent(_) | Missing::Unusable(_)) {
+                shared.fetches.failed(client, &source.name, trail.arrived);
+            }
+            match missing {
+                Missing::Absent(_) if named => Err(refused(&Refusal::Unverified(Cause::KeyAbsent))),
+                missing => Err(unavailable(&missing)),
+            }
+        }
     }
 }
 
@@ -84,13 +97,14 @@ fn read(worker: &Worker, source: &Arc<Source>, url: &str) -> impl Future<Output 
         let document = fetcher.fetch(&url).await.map_err(missing)?;
         let keys = source.provider.published_keys(&document);
         keys.map(Arc::new)
-            .map_err(|reason| Missing::Failed(format!("what the provider publishes is no key: {reason}")))
+            .map_err(|reason| Missing::Unusable(format!("what the provider publishes is not a key: {reason}")))
     }
 }
 
 pub(super) fn missing(error: FetchError) -> Missing {
     match error {
         FetchError::Absent(_) => Missing::Absent(error.to_string()),
+        FetchError::Unusable(reason) => Missing::Unusable(reason),
         FetchError::Failed(reason) => Missing::Failed(reason),
     }
 }

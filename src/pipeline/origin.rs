@@ -74,6 +74,7 @@ mod tests {
             believed: vec![ip],
             peer_trusted,
             perhaps_many: false,
+            claimed: None,
             tls: false,
         }
     }

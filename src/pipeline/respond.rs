@@ -5,14 +5,21 @@ use crate::{
     event::Client,
     source::{Body, Ending, Outcome, Trail},
     telemetry::{Entropy, TraceParent, entropy},
+    upstream::Room,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use serde_json::json;
+use std::sync::Arc;
 
 /// The body of every answer: in one piece, its length known.
 pub type AnswerBody = Full<Bytes>;
+
+/// In the extensions of a long answer: the room that its body holds. Whoever serves the answer keeps it until the sender
+/// has the body.
+#[derive(Clone, Debug)]
+pub struct HeldRoom(pub Arc<dyn Room>);
 
 const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
 
@@ -59,11 +66,18 @@ pub(super) fn turned_away(reason: &'static str) -> Ending {
     Ending::new(Outcome::Overloaded, reason).with_retry_after(1).closing()
 }
 
-pub(super) fn respond(ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {
-    let own_body = trail
-        .source
-        .as_ref()
-        .and_then(|source| source.provider.facts().own_body.clone());
+pub(super) fn respond(mut ending: Ending, trail: Box<Trail>) -> Response<AnswerBody> {
+    let facts = trail.source.as_ref().map(|source| source.provider.facts());
+    let own_body = facts.and_then(|facts| facts.own_body.clone());
+    let refuses =
+        matches!(ending.outcome, Outcome::Unverified | Outcome::Stale) && ending.status == StatusCode::UNAUTHORIZED;
+    let challenge = facts
+        .and_then(|facts| facts.www_authenticate.as_deref())
+        .filter(|_| refuses);
+    // The same one whatever the cause.
+    if let Some(value) = challenge.and_then(|challenge| HeaderValue::from_str(challenge).ok()) {
+        ending = ending.with_header(header::WWW_AUTHENTICATE, value);
+    }
     let request_id = trail.request_id;
     trail.end(&ending);
     render(ending, request_id.as_str(), own_body)
@@ -79,9 +93,13 @@ pub(super) fn render(mut ending: Ending, request_id: &str, own_body: Option<Stri
         body,
         ..
     } = ending;
+    let mut room = None;
     let (mut headers, body) = match body {
         Body::Own => own(outcome, status, request_id, own_body),
-        Body::HandedThrough(reply) => (reply.headers, reply.body),
+        Body::HandedThrough(reply) => {
+            room = reply.room;
+            (reply.headers, reply.body)
+        }
         Body::Challenge(answer) => {
             let mut headers: HeaderMap = answer.headers.into_iter().collect();
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -96,6 +114,9 @@ pub(super) fn render(mut ending: Ending, request_id: &str, own_body: Option<Stri
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if let Some(room) = room {
+        response.extensions_mut().insert(HeldRoom(room));
+    }
     response
 }
 

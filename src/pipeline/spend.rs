@@ -4,27 +4,45 @@
 use super::{
     Worker,
     choose::Chosen,
-    claim::{Claimed, Hold, Landing},
+    claim::{Claimed, Hold, Landing, patience},
 };
 use crate::{
     limit::{LimitKey, Limited, Per, RateLimit},
     source::{Ending, Outcome, Trail},
 };
 use http::StatusCode;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// A delivery that is claimed and within its limits.
 pub(super) struct Cleared(pub Claimed);
 
-pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> Result<Cleared, Ending> {
+/// The longest wait for a place where no deadline of the provider is known.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// A request that waits keeps this much of the provider's deadline for its destinations.
+const MIN_FORWARD_TIME: Duration = Duration::from_secs(1);
+
+pub(super) async fn spend(worker: &Worker, mut claimed: Claimed, trail: &Trail) -> Result<Cleared, Ending> {
     let Some(limiter) = claimed.chosen.authentic.source.limiter.clone() else {
         return Ok(Cleared(claimed));
     };
     if is_known(worker, &limiter, &claimed, trail) {
         return Ok(Cleared(claimed));
     }
-    let Err(over) = check(worker, &limiter, &claimed.chosen).await else {
+    let Err(mut over) = check(worker, &limiter, &claimed.chosen).await else {
         return Ok(Cleared(claimed));
     };
+    // A provider that never retries by itself would lose the event: it waits within the provider's deadline.
+    let waits = !claimed.chosen.authentic.source.provider.facts().automatic_retries;
+    let time = patience(&claimed.chosen.authentic, trail).min(MAX_WAIT);
+    let mut left = time.saturating_sub(MIN_FORWARD_TIME);
+    while waits && over.wait() <= left && waited(worker, &mut claimed, over.wait()).await {
+        left -= over.wait();
+        match check(worker, &limiter, &claimed.chosen).await {
+            Ok(()) => return Ok(Cleared(claimed)),
+            Err(longer) => over = longer,
+        }
+    }
     let mut ending = Ending::limited(Outcome::RateLimited, "over the source's rate limit", &over);
     if limiter.spec().unavailable_status {
         ending = ending.with_status(StatusCode::SERVICE_UNAVAILABLE);
@@ -34,6 +52,16 @@ pub(super) async fn spend(worker: &Worker, claimed: Claimed, trail: &Trail) -> R
         leader.land_with(|| Landing::Answer(ending.clone()));
     }
     Err(ending)
+}
+
+/// Waits for a place and keeps the claim meanwhile. False where the process ends, or another attempt holds the delivery.
+async fn waited(worker: &Worker, claimed: &mut Claimed, wait: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = worker.shared.cut.cancelled() => return false,
+        () = sleep(wait) => {}
+    }
+    claimed.hold.renew().await
 }
 
 /// Has the ledger seen this delivery before, so that it spends nothing of the source's limit? A retry that comes faster

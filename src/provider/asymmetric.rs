@@ -94,8 +94,14 @@ impl PublicKey {
 
     /// Is `signature` right for `message`?
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let verifies = |key: &ParsedPublicKey| key.verify_sig(message, signature).is_ok();
-        verifies(&self.key) || self.older.as_ref().is_some_and(verifies)
+        self.key.verify_sig(message, signature).is_ok()
+    }
+
+    /// Is `signature` right for `message` by the older digest?
+    pub fn verifies_by_older(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.older
+            .as_ref()
+            .is_some_and(|key| key.verify_sig(message, signature).is_ok())
     }
 }
 

@@ -59,12 +59,17 @@ pub struct Facts {
     pub credential_headers: Vec<HeaderName>,
     /// Query parameters that bear the credential.
     pub credential_query: Vec<String>,
+    /// `WWW-Authenticate` of a 401 (RFC 9110, section 11.6.1); `None` where a signature proves the sender, for which HTTP
+    /// has no scheme.
+    pub www_authenticate: Option<String>,
     /// Every header that verification, id or event read: a request may not name one in `Connection`.
     pub read_headers: Vec<HeaderName>,
     /// Body of all own answers, where the provider insists on one.
     pub own_body: Option<String>,
     /// Does it sign the URL (needs `public_url`)?
     pub signs_url: bool,
+    /// Does every signature cover the path: a captured request passes on no other one?
+    pub signs_path: bool,
     /// Is the URL, or a part of it that only `public_url` tells, among what may be signed?
     pub reads_url: bool,
     /// Does it take secrets at all (`none` does not)?
@@ -168,15 +173,20 @@ impl Facts {
             deadline: preset.retries.deadline.map(|span| span.0),
             new_id: preset.on_new_id,
             new_event: preset.on_new_event,
-            known_events: preset.samples.iter().map(|sample| sample.event.clone()).collect(),
+            known_events: {
+                let samples = preset.samples.iter().map(|sample| &sample.event);
+                samples.chain(&preset.known_events).cloned().collect()
+            },
             kind: plan.kind(),
             ledger: named_id
                 || !(preset.answer_is_command || matches!(plan.kind(), IdentityKind::None | IdentityKind::Doorbell)),
             credential_headers,
             credential_query,
+            www_authenticate: plan.www_authenticate(),
             read_headers: plan.read_headers(),
             own_body: preset.answers.clone(),
             signs_url: plan.needs_url,
+            signs_path: plan.signs_path(),
             reads_url: plan.needs_url || plan.message().is_some(),
             takes_secrets,
             needs_secrets: takes_secrets && !fetches_keys,

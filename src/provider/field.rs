@@ -3,6 +3,7 @@
 use super::{
     form,
     pick::{Picks, Pointers},
+    second::Second,
     signature::Signature,
     url::PublicUrl,
 };
@@ -19,6 +20,8 @@ pub struct Field {
     pub name: Arc<str>,
     /// A template reads it as empty where it is absent (`{json./x?}`).
     pub optional: bool,
+    /// The second name of a header that has two.
+    pub second: Option<Second>,
 }
 
 /// Where a field stands.
@@ -106,6 +109,7 @@ impl Field {
             place,
             name: name.into(),
             optional: false,
+            second: None,
         })
     }
 
@@ -161,6 +165,8 @@ impl<'a> Scene<'a> {
     pub fn read(&self, field: &Field) -> Found<'a> {
         match &field.place {
             Place::Header(name) => {
+                let second = field.second.as_ref().filter(|second| second.holds(self.head));
+                let name = second.map_or(name, Second::name);
                 let mut values = self.head.headers.get_all(name).iter();
                 match (values.next(), values.next()) {
                     (None, _) => Found::Missing,

@@ -154,6 +154,15 @@ fn identity(
         if with_body {
             hasher.part("body", &digest());
         }
+        // Whoever holds the token can make all of it up; an honest id may be unique for one tenant only (CloudEvents).
+        if proves_sender_only {
+            for field in &plan.tenant {
+                if let Found::Text(text) = scene.read(field) {
+                    hasher.part(&field.name, &text);
+                    break;
+                }
+            }
+        }
         let kind = match (proves_sender_only, with_body) {
             (true, _) => IdentityKind::NamedId,
             (false, false) => IdentityKind::SignedId,

@@ -282,6 +282,7 @@ pub fn created() -> Field {
         place: Place::Part(CREATED.to_owned()),
         name: CREATED.into(),
         optional: false,
+        second: None,
     }
 }
 

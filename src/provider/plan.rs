@@ -19,7 +19,7 @@ use super::{
     template::{Piece, Template},
     url::PublicUrl,
 };
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header};
 pub use shape::Repeatable;
 use std::collections::BTreeSet;
 
@@ -31,6 +31,8 @@ use std::collections::BTreeSet;
 pub struct Plan {
     pub algorithm: Algorithm,
     pub key: KeyRule,
+    /// What states the digest of a signature, where a provider uses two.
+    pub digest: Option<Stated>,
     /// Where signatures stand; `None` for `none` only.
     pub signature: Option<Signature>,
     /// What may be signed.
@@ -88,6 +90,15 @@ pub struct Plan {
     pub settings: BTreeSet<String>,
 }
 
+/// The field that states the digest of a signature.
+pub struct Stated {
+    pub field: Field,
+    /// Its value for SHA-1.
+    pub sha1: String,
+    /// Its value for SHA-256.
+    pub sha256: String,
+}
+
 /// The signed time.
 pub struct Time {
     pub field: Field,
@@ -142,6 +153,21 @@ impl Plan {
         self.algorithm.is_bare() || self.covers == Covers::Nothing
     }
 
+    /// Does every signature cover the path?
+    pub fn signs_path(&self) -> bool {
+        let signs =
+            |template: &Template| template.has_url() || template.has(|piece| matches!(piece, Piece::TargetEscaped));
+        let required = || {
+            self.require
+                .iter()
+                .any(|(_, values)| !values.is_empty() && values.iter().all(signs))
+        };
+        match self.message() {
+            Some(message) => message.signs_path(),
+            None => (!self.templates.is_empty() && self.templates.iter().all(signs)) || required(),
+        }
+    }
+
     /// Does a signed id key the ledger, where the request bears it?
     pub fn has_key_id(&self) -> bool {
         self.id
@@ -186,6 +212,9 @@ impl Plan {
             if let Some(name) = field.header() {
                 headers.insert(name.as_str().to_owned());
             }
+            if let Some(second) = &field.second {
+                headers.insert(second.name().as_str().to_owned());
+            }
         });
         headers
             .iter()
@@ -206,6 +235,7 @@ impl Plan {
             .chain(self.message().iter().flat_map(|message| &message.reads))
             .chain(self.time.iter().map(|time| &time.field))
             .chain(self.body_hash.iter().map(|hash| &hash.field))
+            .chain(self.digest.iter().map(|stated| &stated.field))
             .chain(self.require.iter().map(|(field, _)| field))
             .chain(self.key_url.iter().filter_map(KeyUrl::field))
             .chain(self.id.iter().map(|id| &id.field))
@@ -226,6 +256,31 @@ impl Plan {
             }
         }
         (headers, query)
+    }
+
+    /// The challenge for a sender without the right credential. In `Authorization` the credential's prefix is its scheme. A
+    /// token in another place has no registered scheme: `ApiKey` neither opens a browser's dialogue nor has a client send
+    /// other credentials.
+    pub fn www_authenticate(&self) -> Option<String> {
+        const BASIC: &str = "Basic realm=\"hookward\"";
+        const API_KEY: &str = "ApiKey realm=\"hookward\"";
+        if self.algorithm == Algorithm::Basic {
+            return Some(BASIC.to_owned());
+        }
+        let signature = self.signature.as_ref()?;
+        let is_scheme =
+            |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let scheme = signature
+            .from
+            .iter()
+            .any(|field| field.place == Place::Header(header::AUTHORIZATION))
+            .then(|| std::str::from_utf8(&signature.prefix).map_or("", str::trim_end))
+            .filter(is_scheme);
+        match (self.algorithm, scheme) {
+            (Algorithm::Token, scheme) => Some(scheme.unwrap_or(API_KEY).to_owned()),
+            (algorithm, scheme) if algorithm.is_jwt() => scheme.map(str::to_owned),
+            _ => None,
+        }
     }
 
     /// Methods with which only handshakes come.

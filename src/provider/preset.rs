@@ -1,5 +1,6 @@
 //! The shape of a preset file, `config/providers/*.yaml`; `provider: custom` writes the same fields inline.
 
+mod digest;
 mod extra;
 mod identity;
 mod message;
@@ -7,6 +8,7 @@ mod quantity;
 mod scheme;
 mod written;
 
+pub use digest::DigestRule;
 pub use extra::{ConfirmRule, EnrolmentRule, SampleRule};
 pub use identity::{BodyRule, EventShape, IdentityKind, IdentityRule, NewEvent, NewId};
 pub use message::MessageRule;
@@ -38,6 +40,10 @@ pub struct Preset {
     pub algorithm: Algorithm,
     /// How a secret's text becomes the key.
     pub key: KeyRule,
+    /// What other keys of the provider begin with, which are easily taken for the secret (`sk_`): a warning.
+    pub other_keys: Vec<String>,
+    /// For `rsa-sha256-or-sha1`: the field that states which digest was signed.
+    pub digest: Option<DigestRule>,
     /// Where the signature, token or JWT stands.
     pub signature: Option<SignatureRule>,
     /// The signature is one of RFC 9421 (HTTP Message Signatures), in place of `signature` and `signed`.
@@ -48,6 +54,9 @@ pub struct Preset {
     /// `{headers_listed.LIST,NAME}`, `{headers_named.PREFIX}` (those that a part of the signature's field lists), `{line./x}` (`x`, line end, value, line end; nothing where absent), `{secret}`, `{header.X}`, `{json./x}` (`{json./x?}`: empty where it
     /// is absent), `{form.x}`, `{query.x}`, `{config.NAME}`.
     pub signed: Option<OneOrMany>,
+    /// Second names of headers (`{svix-id: webhook-id}`): where one of them is missing or empty under its first name, all of
+    /// them are read under their second.
+    pub second_headers: BTreeMap<String, String>,
     /// The signed time.
     pub timestamp: Option<TimestampRule>,
     /// A digest of the body that is signed in its stead.
@@ -92,6 +101,8 @@ pub struct Preset {
     pub challenge: Vec<ChallengeRule>,
     /// A handshake that hands the secret out; answered only within an enrolment window.
     pub enrolment: Option<EnrolmentRule>,
+    /// Event names that the provider documents, beside those of its samples.
+    pub known_events: Vec<String>,
     /// Realistic events, for `send` and `dev`.
     pub samples: Vec<SampleRule>,
 }

@@ -1,6 +1,7 @@
 //! Sample events for a trial: those of a preset's file made fresh, or one made up so that the preset finds its id and event.
 
 use super::{
+    Provider,
     field::{Field, Place},
     freshness,
     plan::Plan,
@@ -10,6 +11,7 @@ use super::{
 use crate::event::Timestamp;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use http::HeaderName;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -95,6 +97,23 @@ impl Fresh {
 fn uuid(hex: &str) -> String {
     let parts = [&hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]];
     format!("{}-{}-4{}-8{}-{}", parts[0], parts[1], parts[2], parts[3], parts[4])
+}
+
+impl Provider {
+    /// The header in which this provider sends the event type; `None`: it does not stand in a header.
+    pub fn event_header(&self) -> Option<&HeaderName> {
+        self.plan.event.first().and_then(Field::header)
+    }
+
+    /// Event types of the preset's own samples, in the order of its file.
+    pub fn sample_events(&self) -> impl Iterator<Item = &str> {
+        self.preset.samples.iter().map(|sample| sample.event.as_str())
+    }
+
+    /// A sample of this event, or the preset's first one; made up where the preset has none.
+    pub fn sample(&self, event: Option<&str>, fresh: Fresh) -> Sample {
+        sample(&self.plan, &self.preset, event, fresh)
+    }
 }
 
 /// The preset's own sample of this event (the first of all if none is named); one that is made up where it has none.

@@ -6,6 +6,7 @@ mod evidence;
 mod handshakes;
 mod message;
 mod proofs;
+mod relabelled;
 mod round_trip;
 mod timing;
 mod wycheproof;

@@ -7,6 +7,7 @@ mod fields;
 mod know;
 mod open;
 mod prove;
+mod public;
 mod wanted;
 
 use super::{

@@ -20,6 +20,8 @@ const OWS: [char; 2] = [' ', '\t'];
 pub struct ClientIp {
     /// Hops whose word counts.
     pub trust: Vec<IpNet>,
+    /// `trust: []` is stated: clients connect directly, so no peer stands for many of them.
+    pub direct: bool,
     /// The header that they write: `forwarded` (RFC 7239), or one with a plain list such as `x-forwarded-for`.
     pub header: HeaderName,
 }
@@ -39,11 +41,13 @@ impl ClientIp {
         };
         let mut believed = believed.unwrap_or_default();
         believed.push(peer);
+        let perhaps_many = !self.direct && self.trust.is_empty() && is_inside(peer);
         Client {
             ip: believed[0],
             believed,
             peer_trusted,
-            perhaps_many: self.trust.is_empty() && is_inside(peer),
+            perhaps_many,
+            claimed: perhaps_many.then(|| self.last_hop(headers)).flatten(),
             tls,
         }
     }
@@ -51,6 +55,15 @@ impl ClientIp {
     /// Is this one of the hops whose word counts?
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.trust.iter().any(|net| net.contains(&ip))
+    }
+
+    /// The last hop that the header names, which the peer itself wrote if it is a load balancer.
+    fn last_hop(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let grammar = self.header == http::header::FORWARDED;
+        let value = headers.get_all(&self.header).iter().next_back()?;
+        let element = elements_from_right(value.as_bytes(), grammar).next()?;
+        let element = std::str::from_utf8(element).ok()?;
+        address(if grammar { forwarded_for(element)? } else { element })
     }
 
     /// The hops from the client to the one before the peer; `None` if one of them is no address or the walk is too long.

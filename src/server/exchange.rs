@@ -1,8 +1,11 @@
 //! One request and its answer: the gate, then the app, then whether the connection may be used again.
 
-use super::{App, Peer, RequestBody, accept::Worker, body::Carrier, connection::is_long, gate, watch::Watch};
+use super::{
+    App, GateRefusal, Peer, RequestBody, UntilTaken, accept::Worker, body::Carrier, connection::is_long,
+    framing::Hidden, gate, watch::Watch,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -11,7 +14,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// What all exchanges of one connection need.
@@ -30,21 +33,28 @@ impl<A: App> Desk<A> {
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<A> {
         let desk = Arc::clone(self);
         let body = request.body();
-        desk.watch.request_begins(!body.is_end_stream(), is_long(body));
+        let index = desk.watch.request_begins(!body.is_end_stream(), is_long(body));
         // Made here, so that a stream that is reset before it is polled still ends.
         let stream = (request.version() == Version::HTTP_2).then(|| Stream(Arc::clone(self)));
         async move {
-            let response = desk.answer(request).await;
+            let mut response = desk.answer(request, index).await;
+            let mut kept: Option<UntilTaken> = response.extensions_mut().remove();
             let held = stream.is_some().then(|| Held::new(&desk.watch, &desk.worker));
             if held.is_none() {
+                kept.take().into_iter().for_each(|kept| desk.watch.kept.put(kept));
                 desk.watch.answered();
             }
-            Ok(response.map(|body| Answer { body, _held: held }))
+            Ok(response.map(|body| Answer {
+                body,
+                left: Bytes::new(),
+                held,
+                _kept: kept,
+            }))
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, incoming) = request.into_parts();
+    async fn answer(&self, request: Request<Incoming>, index: u32) -> Response<Full<Bytes>> {
+        let (mut head, incoming) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
         let may_be_last = head.version != Version::HTTP_11 || speaks_of_closing(&head.headers);
         let waits_for_continue = !http2 && head.headers.contains_key(header::EXPECT);
@@ -54,19 +64,27 @@ impl<A: App> Desk<A> {
             Carrier::Connection(Arc::clone(&self.watch))
         };
         let body = RequestBody::new(incoming, carrier, waits_for_continue);
-        let (mut response, refused) = match gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())) {
+        let hidden = || {
+            Some(index)
+                .filter(|_| !http2)
+                .and_then(|index| self.watch.hiding.of(index))
+        };
+        let judged = match hidden() {
+            Some(Hidden::Fragment) => Err(GateRefusal::TargetFragment),
+            _ => gate::judge(&head, |host| self.app.serves_host(host, head.uri.path())),
+        };
+        let (mut response, refused) = match judged {
             Ok(()) => {
-                let _in_flight = InFlight::enter(&self.worker);
-                let request = Request::from_parts(head, body);
-                (self.app.handle(self.peer, request).await, false)
+                gate::to_origin_form(&mut head);
+                (self.let_in(head, body).await, false)
             }
             Err(refusal) => (self.app.refuse(self.peer, &head, refusal), true),
         };
         if http2 && self.is_leaving() {
             self.watch.leaves();
         }
-        // A body that is not read to its end would be parsed as the next request.
-        if !http2 && (refused || self.watch.body_is_unread() || self.is_leaving()) {
+        // A body that is not read to its end would be parsed as the next request, and so would bytes of an ambiguous one.
+        if !http2 && (refused || hidden().is_some() || self.watch.body_is_unread() || self.is_leaving()) {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -76,6 +94,17 @@ impl<A: App> Desk<A> {
             self.watch.answers_last();
         }
         response
+    }
+}
+
+impl<A: App> Desk<A> {
+    /// Answers a request that passed the gate. A probe is not counted: it neither prolongs a drain nor is cut by one.
+    async fn let_in(&self, head: Parts, body: RequestBody) -> Response<Full<Bytes>> {
+        if let Some(answer) = self.app.probe(head.uri.path()) {
+            return answer;
+        }
+        let _in_flight = InFlight::enter(&self.worker);
+        self.app.handle(self.peer, Request::from_parts(head, body)).await
     }
 }
 
@@ -124,10 +153,17 @@ impl<A> Drop for Stream<A> {
     }
 }
 
-/// The body of an answer. Over HTTP/2 it is dropped when the peer's window has taken it, or with its stream.
+/// Bytes of a piece of an answer over HTTP/2.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// The body of an answer. Over HTTP/2 it is dropped when the peer's window has taken it, or with its stream: h2 takes a
+/// frame of any length as soon as the window lets out a byte of it, so it is given pieces.
 pub(super) struct Answer {
     body: Full<Bytes>,
-    _held: Option<Held>,
+    /// The bytes that are left of `body`, once that has been polled.
+    left: Bytes,
+    held: Option<Held>,
+    _kept: Option<UntilTaken>,
 }
 
 impl Body for Answer {
@@ -135,15 +171,28 @@ impl Body for Answer {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.held.is_none() {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        if self.left.is_empty()
+            && let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx))
+        {
+            self.left = frame.into_data().unwrap_or_default();
+        }
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.left.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let of_body = self.body.size_hint().exact().unwrap_or_default();
+        SizeHint::with_exact(self.left.len() as u64 + of_body)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Follows the frames of HTTP/2 in both directions: what its parser refuses, it tells the peer and not us, and how long a
 //! head or how many idle words it puts up with, it does not ask us.
 
+use super::hpack::Blocks;
+
 /// A frame's head: length, kind, flags, stream (RFC 9113, section 4.1).
 const HEAD: usize = 9;
 const DATA: u8 = 0;
@@ -9,6 +11,10 @@ const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
+/// Bytes of the priority at the beginning of a HEADERS frame: a stream and a weight.
+const PRIORITY_BYTES: usize = 5;
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const INTERNAL_ERROR: u32 = 2;
@@ -108,6 +114,10 @@ pub(super) struct Asked {
     head_open: bool,
     idle: u64,
     asking: u64,
+    /// Bytes before the piece of a header block in this frame, and of the padding behind it.
+    before: usize,
+    padding: usize,
+    blocks: Blocks,
 }
 
 impl Default for Asked {
@@ -120,24 +130,29 @@ impl Default for Asked {
             head_open: false,
             idle: 0,
             asking: 0,
+            before: 0,
+            padding: 0,
+            blocks: Blocks::default(),
         }
     }
 }
 
 impl Asked {
-    /// Takes what was read, in whatever pieces.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+    /// Takes what was read, in whatever pieces; a `#` in a `:path` becomes a `>`, which the parser refuses.
+    pub(super) fn follow(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let taken = self.left.min(bytes.len());
+                let (piece, rest) = std::mem::take(&mut bytes).split_at_mut(taken);
+                self.block(piece);
                 self.left -= taken;
                 *self.account() += taken as u64;
-                bytes = &bytes[taken..];
+                bytes = rest;
             } else {
                 let taken = (HEAD - self.have).min(bytes.len());
                 self.begun[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
                 self.have += taken;
-                bytes = &bytes[taken..];
+                bytes = &mut std::mem::take(&mut bytes)[taken..];
                 if self.have < HEAD {
                     return;
                 }
@@ -154,6 +169,11 @@ impl Asked {
     /// A frame begins.
     fn begins(&mut self) {
         self.left = length(&self.begun);
+        (self.before, self.padding) = (0, 0);
+        if self.begun[3] == HEADERS {
+            let has = |flag| self.begun[4] & flag != 0;
+            self.before = usize::from(has(PADDED)) + if has(PRIORITY) { PRIORITY_BYTES } else { 0 };
+        }
         self.head_open |= self.begun[3] == HEADERS;
         if self.left == 0 && self.begun[3] != HEADERS {
             // An empty one asks for nothing, whatever its kind.
@@ -161,6 +181,21 @@ impl Asked {
         } else {
             *self.account() += HEAD as u64;
         }
+    }
+
+    /// Takes a piece of the current frame's payload: what of it is of a header block is followed.
+    fn block(&mut self, piece: &mut [u8]) {
+        if !matches!(self.begun[3], HEADERS | CONTINUATION) {
+            return;
+        }
+        // The length of the padding is the very first byte.
+        if self.begun[3] == HEADERS && self.begun[4] & PADDED != 0 && self.left == length(&self.begun) {
+            self.padding = usize::from(piece[0]);
+        }
+        let before = self.before.min(piece.len());
+        self.before -= before;
+        let until_padding = self.left.saturating_sub(self.padding).min(piece.len()).max(before);
+        self.blocks.follow(&mut piece[before..until_padding]);
     }
 
     /// Where the bytes of the current frame count.
@@ -196,6 +231,38 @@ mod tests {
         [&[0, 0, length, kind, 0, 0, 0, 0, 1], payload].concat()
     }
 
+    fn hear(asked: &mut Asked, bytes: &[u8]) {
+        asked.follow(&mut bytes.to_vec());
+    }
+
+    #[test]
+    fn a_fragment_is_found_between_priority_and_padding_and_over_frames() {
+        let path = b"\x04\x04/a#b";
+        let frame = |kind: u8, flags: u8, payload: &[u8]| {
+            let mut frame = frame(kind, payload);
+            frame[4] = flags;
+            frame
+        };
+        let framed = |path: &[u8]| {
+            let padded = [b"\x03#####", path, b"###"].concat();
+            [
+                vec![0; PREFACE],
+                frame(HEADERS, PADDED | PRIORITY | END_HEADERS, &padded),
+                frame(HEADERS, PADDED, &[b"\x02", &path[..3], b"##"].concat()),
+                frame(CONTINUATION, PADDED | END_HEADERS, &path[3..]),
+                frame(DATA, PADDED | PRIORITY, path),
+            ]
+            .concat()
+        };
+        let after = [&framed(b"\x04\x04/a>b")[..], b""].concat();
+        let after = &after[..after.len() - path.len()];
+        for size in [1, 2, 3, 7, 1000] {
+            let (mut asked, mut bytes) = (Asked::default(), framed(path));
+            bytes.chunks_mut(size).for_each(|piece| asked.follow(piece));
+            assert_eq!(bytes, [after, path].concat(), "pieces of {size}");
+        }
+    }
+
     #[test]
     fn a_head_is_open_until_its_end_has_come() {
         let with_flags = |kind, flags, payload: &[u8]| {
@@ -218,15 +285,15 @@ mod tests {
             let mut asked = Asked::default();
             for (bytes, open) in &all {
                 for piece in bytes.chunks(size) {
-                    asked.follow(piece);
+                    hear(&mut asked, piece);
                 }
                 assert_eq!(asked.head_is_open(), *open, "{bytes:?}");
             }
             // The head of a frame, and all but the last byte of it.
             let last = with_flags(HEADERS, END_HEADERS, b"whole");
-            asked.follow(&last[..last.len() - 1]);
+            hear(&mut asked, &last[..last.len() - 1]);
             assert!(asked.head_is_open());
-            asked.follow(&last[last.len() - 1..]);
+            hear(&mut asked, &last[last.len() - 1..]);
             assert!(!asked.head_is_open());
         }
     }
@@ -234,21 +301,21 @@ mod tests {
     #[test]
     fn only_who_says_much_and_asks_little_floods() {
         let mut asked = Asked::default();
-        asked.follow(&[0; PREFACE]);
+        hear(&mut asked, &[0; PREFACE]);
         let ping = frame(6, &[0; 8]);
         for _ in 0..IDLE_WORDS / 17 - 1 {
-            asked.follow(&ping);
+            hear(&mut asked, &ping);
         }
         assert!(!asked.is_flooded());
         // A request buys eight times its bytes.
-        asked.follow(&frame(HEADERS, &[0; 100]));
+        hear(&mut asked, &frame(HEADERS, &[0; 100]));
         for _ in 0..51 {
-            asked.follow(&ping);
+            hear(&mut asked, &ping);
         }
         assert!(!asked.is_flooded());
-        asked.follow(&ping);
-        asked.follow(&frame(DATA, b""));
-        asked.follow(&ping);
+        hear(&mut asked, &ping);
+        hear(&mut asked, &frame(DATA, b""));
+        hear(&mut asked, &ping);
         assert!(asked.is_flooded());
     }
 
@@ -261,10 +328,10 @@ mod tests {
             let (mut whole, mut pieces) = (Asked::default(), Asked::default());
             let (mut out, mut out_pieces) = (Frames::default(), Frames::default());
             let (mut refused, mut refused_pieces) = (Vec::new(), Vec::new());
-            whole.follow(&bytes);
+            whole.follow(&mut bytes.clone());
             out.follow(&bytes, |what| refused.push(what));
             for piece in bytes.chunks(size) {
-                pieces.follow(piece);
+                pieces.follow(&mut piece.to_vec());
                 out_pieces.follow(piece, |what| refused_pieces.push(what));
             }
             prop_assert_eq!(whole.head_is_open(), pieces.head_is_open());

@@ -30,12 +30,16 @@ pub enum GateRefusal {
     /// CONNECT, TRACE or `OPTIONS *`: nothing here is a tunnel or a server to be asked about itself.
     #[error("method of a tunnel or of the server as a whole")]
     Method,
-    /// A target in absolute or authority form, or `*`: an origin is asked for a path.
+    /// A target in authority form, `*`, or in absolute form for another authority than `Host` names.
     #[error("form of the target")]
     TargetForm,
-    /// A path with dot segments, empty segments, a backslash, encoded separators or raw bytes that have to be encoded.
+    /// A path with dot segments, empty segments, a backslash, encoded separators or unreserved characters, or raw bytes
+    /// that have to be encoded.
     #[error("bytes of the target")]
     TargetBytes,
+    /// A fragment: no client sends one (RFC 9110, section 7.1), and parsers disagree on where the target ends.
+    #[error("fragment in the target")]
+    TargetFragment,
     /// No Host where one is needed.
     #[error("no Host")]
     HostMissing,
@@ -79,6 +83,7 @@ impl GateRefusal {
             | Self::MethodCharacters
             | Self::TargetForm
             | Self::TargetBytes
+            | Self::TargetFragment
             | Self::HostMissing
             | Self::HostDoubled
             | Self::HostMalformed
@@ -108,6 +113,17 @@ pub fn judge(head: &Parts, serves_host: impl FnOnce(&str) -> bool) -> Result<(),
     host::judge(head, serves_host)?;
     framing(head)?;
     expectation(&head.headers)
+}
+
+/// Gives a head in absolute form, which [`judge`] let in, the origin form in which it is routed, verified and forwarded
+/// (RFC 9112, section 3.2.2).
+pub fn to_origin_form(head: &mut Parts) {
+    if head.version == Version::HTTP_2 || head.uri.authority().is_none() {
+        return;
+    }
+    if let Some(target) = head.uri.path_and_query().cloned() {
+        head.uri = target.into();
+    }
 }
 
 fn version_and_method(head: &Parts) -> Result<(), GateRefusal> {

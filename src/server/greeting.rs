@@ -1,5 +1,6 @@
 //! What comes before HTTP: a PROXY header of a trusted peer, a TLS handshake; both within the header timeout.
 
+mod fault;
 mod proxy;
 
 use super::{
@@ -12,6 +13,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+pub use fault::HandshakeFault;
 pub use proxy::HeaderFault;
 #[cfg(fuzzing)]
 pub use proxy::proxy_header_of;
@@ -80,8 +82,12 @@ pub(super) async fn receive(
             let wire = Wire::secured(stream);
             Ok(Received { wire, peer })
         }
-        Err((error, _)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Parted {
-            why: Unwelcome::Left,
+        Err((error, moving)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Parted {
+            why: if moving.has_read() {
+                Unwelcome::Handshake(error)
+            } else {
+                Unwelcome::Left
+            },
             socket: None,
         }),
         // An alert is on its way, and a socket that is closed on unread bytes would reset it.

@@ -4,7 +4,7 @@ use super::{
     connection::DRAIN_BYTES,
     deadlines::Watched,
     frames::{Asked, CALM_DOWN, Frames},
-    gate,
+    framing::Framing,
     watch::{Order, Phase},
 };
 use bytes::Bytes;
@@ -16,9 +16,6 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Method, two spaces and version beside the longest target.
-const MAX_REQUEST_LINE: usize = gate::MAX_TARGET_BYTES + 64;
-
 /// Buffers of one write; h2 has two, a frame's head and its payload.
 const MOST_SLICES: usize = 8;
 
@@ -29,11 +26,12 @@ pub(super) struct TimedIo<S> {
     protocol: Protocol,
     /// What was read to tell the protocol; given out first.
     sniffed: Bytes,
-    /// Bytes of the request line so far; `None` once it has ended.
-    request_line: Option<usize>,
+    /// Where in the requests of HTTP/1 the bytes stand that were read.
+    framing: Framing,
     /// What of HTTP/2 was written, and what was read.
     frames: Frames,
-    asked: Asked,
+    /// On the heap: most connections speak HTTP/1.
+    asked: Option<Box<Asked>>,
     /// Bytes that are still drained after HTTP/2 was refused; `None`: it was not.
     drain: Option<usize>,
     /// hyper's own answer to a head that it cannot parse, held back: its status.
@@ -56,9 +54,9 @@ impl<S> TimedIo<S> {
             watched,
             protocol: Protocol::Unknown,
             sniffed: Bytes::new(),
-            request_line: None,
+            framing: Framing::default(),
             frames: Frames::default(),
-            asked: Asked::default(),
+            asked: None,
             drain: None,
             parser_refusal: None,
             peer_is_done: false,
@@ -68,18 +66,16 @@ impl<S> TimedIo<S> {
 
     /// From here on this is HTTP/1, and `sniffed` was already read of it.
     pub(super) fn speak_http1(&mut self, sniffed: Bytes) {
-        self.request_line = Some(0);
-        self.count_request_line(&sniffed);
         self.sniffed = sniffed;
         self.protocol = Protocol::Http1;
     }
 
     /// From here on this is HTTP/2, and `sniffed` was already read of it. A preface is not a request's head.
-    pub(super) fn speak_http2(&mut self, sniffed: Bytes) {
+    pub(super) fn speak_http2(&mut self, mut sniffed: Vec<u8>) {
         self.protocol = Protocol::Http2;
         self.watched.idles(self.now());
-        self.hear(&sniffed);
-        self.sniffed = sniffed;
+        self.hear(&mut sniffed);
+        self.sniffed = sniffed.into();
     }
 
     pub(super) fn watched(&self) -> &Watched {
@@ -105,7 +101,7 @@ impl<S> TimedIo<S> {
     }
 
     /// Notes what came in; pending if it is enough to refuse the connection for.
-    fn came(&mut self, bytes: &[u8]) -> Poll<()> {
+    fn came(&mut self, bytes: &mut [u8]) -> Poll<()> {
         if bytes.is_empty() {
             self.peer_is_done = true;
             return Poll::Ready(());
@@ -113,22 +109,19 @@ impl<S> TimedIo<S> {
         match self.protocol {
             Protocol::Http2 => {
                 self.hear(bytes);
-                if self.asked.is_flooded() {
+                if self.asked.as_ref().is_some_and(|asked| asked.is_flooded()) {
                     self.watched.order(Order::Flooded);
                     return Poll::Pending;
                 }
             }
-            Protocol::Unknown => {
+            Protocol::Unknown | Protocol::Http1 => {
                 self.watched.bytes_came(self.now());
-            }
-            Protocol::Http1 => {
-                if self.watched.bytes_came(self.now()) {
-                    self.request_line = Some(0);
-                }
-                self.count_request_line(bytes);
+                let watched = &self.watched;
+                self.framing
+                    .follow(bytes, |request, what| watched.hiding.note(request, what));
             }
         }
-        if self.request_line.is_none_or(|length| length <= MAX_REQUEST_LINE) {
+        if !self.framing.request_line_is_too_long() {
             return Poll::Ready(());
         }
         // hyper would read on until its buffer is full, and then take the line for headers (431).
@@ -137,23 +130,15 @@ impl<S> TimedIo<S> {
     }
 
     /// In HTTP/2 streams say when it is busy; a byte (a PING) does not. But a head that has begun has to end.
-    fn hear(&mut self, bytes: &[u8]) {
-        self.asked.follow(bytes);
-        match (self.asked.head_is_open(), self.watched.phase()) {
+    fn hear(&mut self, bytes: &mut [u8]) {
+        let asked = self.asked.get_or_insert_default();
+        asked.follow(bytes);
+        match (asked.head_is_open(), self.watched.phase()) {
             (true, Phase::Idle) => {
                 self.watched.bytes_came(self.now());
             }
             (false, Phase::Head) => self.watched.idles(self.now()),
             _ => {}
-        }
-    }
-
-    fn count_request_line(&mut self, bytes: &[u8]) {
-        if let Some(length) = &mut self.request_line {
-            *length += bytes.len();
-            if bytes.contains(&b'\n') {
-                self.request_line = None;
-            }
         }
     }
 
@@ -199,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedIo<S> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let came = this.came(&buf.filled()[before..]).map(Ok);
+        let came = this.came(&mut buf.filled_mut()[before..]).map(Ok);
         if came.is_pending() && this.protocol == Protocol::Http2 && this.frames.is_between() {
             // The last word, if it can be said at once: hyper is not asked any more.
             let _unsaid = Pin::new(&mut this.stream).poll_write(cx, CALM_DOWN);

@@ -39,7 +39,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if tongue == Tongue::Http2 {
-        io.speak_http2(Bytes::new());
+        io.speak_http2(Vec::new());
         return Ok(Begun::Http2);
     }
     let mut begun = Vec::from(read);
@@ -50,7 +50,7 @@ where
             ([], _) => {}
             (bytes, Tongue::Unknown) if PREFACE.starts_with(bytes) && bytes.len() < PREFACE.len() => {}
             (bytes, Tongue::Unknown) if bytes.starts_with(PREFACE) => {
-                io.speak_http2(begun.into());
+                io.speak_http2(begun);
                 return Ok(Begun::Http2);
             }
             (bytes, _) => {

@@ -21,7 +21,11 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     num::NonZeroUsize,
-    sync::{Mutex, mpsc},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     thread::JoinHandle,
 };
 use tokio::sync::Semaphore;
@@ -46,6 +50,24 @@ struct TestApp {
     /// One permit lets one `/hold` be answered.
     released: Arc<Semaphore>,
     shutdown: Shutdown,
+    /// Answers to `/kept` that have not been taken.
+    kept: Arc<AtomicUsize>,
+}
+
+/// Counted for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl TestApp {
@@ -55,6 +77,7 @@ impl TestApp {
             notes: Arc::default(),
             released: Arc::new(Semaphore::new(0)),
             shutdown: Shutdown::new(),
+            kept: Arc::default(),
         }
     }
 
@@ -82,6 +105,10 @@ impl App for TestApp {
         host != "foreign" || path == "/probe"
     }
 
+    fn probe(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        (path == "/probe").then(|| answer(200, "probed"))
+    }
+
     async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let mut body = request.into_body();
@@ -104,6 +131,12 @@ impl App for TestApp {
                 return std::future::pending().await;
             }
             "/peer" => return answer(200, format!("{} tls={}", peer.address, peer.tls)),
+            "/kept" => {
+                let mut answer = answer(200, vec![b'x'; 16 << 20]);
+                let kept = UntilTaken(Arc::new(Counted::new(&self.kept)));
+                answer.extensions_mut().insert(kept);
+                return answer;
+            }
             "/big" => return answer(200, vec![b'x'; 64 << 20]),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What one connection notes about itself for the worker's tick, and the order that the tick leaves there.
 
-use super::frames::Refused;
+use super::{frames::Refused, framing::Hiding, kept::Kept};
 use futures_util::task::AtomicWaker;
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -84,6 +84,12 @@ pub(super) struct Watch {
     body_unread: AtomicBool,
     /// Its declared length is more than is drained for the sake of its sender (HTTP/1.1).
     body_is_long: AtomicBool,
+    /// Requests that the parser has given out (HTTP/1.1).
+    requests: AtomicU32,
+    /// The first request of which the parser hides something (HTTP/1.1).
+    pub(super) hiding: Hiding,
+    /// The resources of answers that are not with the kernel yet (HTTP/1.1).
+    pub(super) kept: Kept,
     /// It holds what it could give back while it is idle (HTTP/1.1).
     works: AtomicBool,
     /// It speaks HTTP/2.
@@ -109,6 +115,9 @@ impl Watch {
             told_streams: AtomicU32::new(0),
             body_unread: AtomicBool::new(false),
             body_is_long: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            hiding: Hiding::default(),
+            kept: Kept::default(),
             works: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -129,21 +138,20 @@ impl Watch {
         Some(self.stalled.load(Relaxed)).filter(|&since| since != NOT_STALLED)
     }
 
-    /// Bytes came in. True if they are the first ones of a head.
-    pub(super) fn bytes_came(&self, now: u32) -> bool {
-        let first = self.phase() == Phase::Idle;
-        if first {
+    /// Bytes came in; the first ones after a pause begin a head.
+    pub(super) fn bytes_came(&self, now: u32) {
+        if self.phase() == Phase::Idle {
             self.enter(Phase::Head, now);
         }
-        first
     }
 
-    /// A head is complete.
-    pub(super) fn request_begins(&self, body_unread: bool, body_is_long: bool) {
+    /// A head is complete. The index of its request on this connection, from 0.
+    pub(super) fn request_begins(&self, body_unread: bool, body_is_long: bool) -> u32 {
         self.unanswered.fetch_add(1, Relaxed);
         self.body_unread.store(body_unread, Relaxed);
         self.body_is_long.store(body_is_long, Relaxed);
         self.phase.store(Phase::Busy as u8, Relaxed);
+        self.requests.fetch_add(1, Relaxed)
     }
 
     /// It takes what a request needs.
@@ -224,6 +232,7 @@ impl Watch {
     pub(super) fn flushed(&self, now: u32) -> bool {
         let answered = self.unflushed.swap(false, Relaxed);
         if answered {
+            self.kept.clear();
             self.enter(Phase::Idle, now);
         }
         answered

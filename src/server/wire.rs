@@ -27,11 +27,21 @@ pub(super) struct Secured(TlsStream<Moving>);
 pub(super) struct Moving {
     stream: TcpStream,
     watch: Arc<Watch>,
+    has_read: bool,
 }
 
 impl Moving {
     pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+        Self {
+            stream,
+            watch,
+            has_read: false,
+        }
+    }
+
+    /// Has a byte of the peer come?
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
@@ -113,7 +123,10 @@ impl AsyncWrite for Wire {
 
 impl AsyncRead for Moving {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.has_read |= buf.filled().len() > before;
+        read
     }
 }
 

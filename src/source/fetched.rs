@@ -35,6 +35,9 @@ pub enum Missing {
     /// The server cannot be asked now, or gave what cannot be used; the reason is for operators.
     #[error("{0}")]
     Failed(String),
+    /// The server answered, but not with what was asked for; the reason is for operators.
+    #[error("{0}")]
+    Unusable(String),
     /// So much was asked for lately that nothing more is.
     #[error("too many fetches lately")]
     Spent,
@@ -46,6 +49,8 @@ pub struct Wish<'a, T> {
     pub url: &'a str,
     /// Is what it wants in this answer?
     pub within: &'a (dyn Fn(&T) -> bool + Sync),
+    /// It proved something in an earlier process: it spends nothing, and finds room however many are asked for.
+    pub known: &'a (dyn Fn() -> bool + Sync),
     /// Spends a fetch from a URL that has not proven anything yet; `false`: there is none left.
     pub spend: &'a (dyn Fn() -> bool + Sync),
 }
@@ -125,11 +130,12 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             .or_else(|missing| serves.ok_or(missing))
     }
 
-    /// Notes that the answer at this URL proved something.
-    pub fn proved(&self, url: &str) {
-        if let Some(entry) = self.entries().get_mut(url) {
-            entry.proven = true;
-        }
+    /// Notes that the answer at this URL proved something; true if it had not before.
+    pub fn proved(&self, url: &str) -> bool {
+        let mut entries = self.entries();
+        entries
+            .get_mut(url)
+            .is_some_and(|entry| !std::mem::replace(&mut entry.proven, true))
     }
 
     fn ask<F>(self: &Arc<Self>, url: &str, pilot: Pilot<T>, tasks: &TaskTracker, fetch: F)
@@ -159,7 +165,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         let now = self.clock.monotonic();
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(wish.url) else {
-            if !(wish.spend)() || !make_room(&mut entries, now) {
+            // Known URLs are bounded by themselves.
+            let allowed = (wish.known)() || (wish.spend)() && make_room(&mut entries, now);
+            if !allowed {
                 return Step::Take(Err(Missing::Spent));
             }
             let (pilot, flight) = watch::channel(None);
@@ -219,7 +227,7 @@ impl<T> Entry<T> {
     }
 
     fn may_ask(&self, wish: &Wish<'_, T>) -> bool {
-        self.proven || (wish.spend)()
+        self.proven || (wish.known)() || (wish.spend)()
     }
 
     fn take_off(&mut self, now: Monotonic) -> (Pilot<T>, Flight<T>) {

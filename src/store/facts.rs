@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Facts {
     /// Time for a `PING` on a connection that stands.
     pub round_trip: Duration,
-    /// `7.0.15`.
+    /// Product and version: `Redis 7.0.15`, `Valkey 8.1.0`.
     pub version: Option<String>,
     /// Milliseconds by which its clock is ahead of ours (negative: behind), give or take the round trip.
     pub ahead_millis: Option<i64>,
@@ -182,7 +182,12 @@ impl Facts {
         let text = |name: &str| fields.get(name).map(|value| (*value).to_owned());
         let number = |name: &str| fields.get(name)?.parse().ok();
         let is = |name: &str, value: &str| fields.get(name) == Some(&value);
-        self.version = text("redis_version");
+        // Valkey states the version of Redis that it is compatible with as `redis_version`.
+        self.version = match (fields.get("valkey_version"), fields.get("server_name")) {
+            (Some(version), _) => Some(format!("Valkey {version}")),
+            (None, Some(&"valkey")) => Some("Valkey".to_owned()),
+            (None, _) => fields.get("redis_version").map(|version| format!("Redis {version}")),
+        };
         self.eviction = text("maxmemory_policy");
         self.memory_limit = number("maxmemory");
         self.memory_used = number("used_memory");
@@ -212,7 +217,7 @@ mod tests {
              aof_enabled:0\r\nrole:slave\r\nloading:0\r\nrdb_last_bgsave_status:err\r\n\
              connected_slaves:2\r\n",
         );
-        assert_eq!(facts.version.as_deref(), Some("7.0.15"));
+        assert_eq!(facts.version.as_deref(), Some("Redis 7.0.15"));
         assert_eq!(facts.eviction.as_deref(), Some("allkeys-lru"));
         assert_eq!((facts.memory_limit, facts.memory_used), (Some(1 << 20), None));
         assert_eq!(
@@ -221,5 +226,23 @@ mod tests {
         );
         assert_eq!((facts.replicas, facts.min_replicas), (Some(2), None));
         assert!(facts.refuses.is_some_and(|why| why.contains("MISCONF")));
+    }
+
+    #[test]
+    fn a_valkey_is_named_by_its_own_version() {
+        let version = |info: &str| {
+            let mut facts = Facts::default();
+            facts.read(info);
+            facts.version
+        };
+        let valkey = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\n";
+        assert_eq!(version(valkey).as_deref(), Some("Valkey 8.1.0"));
+        let hidden = "redis_version:7.2.4\r\nserver_name:valkey\r\n";
+        assert_eq!(version(hidden).as_deref(), Some("Valkey"));
+        assert_eq!(
+            version("server_name:redis\r\nredis_version:7.4.1\r\n").as_deref(),
+            Some("Redis 7.4.1")
+        );
+        assert_eq!(version("role:master\r\n"), None);
     }
 }

@@ -34,7 +34,8 @@ pub struct Metrics {
     signature_age: Labelled<1, Histogram>,
     signature_future: Labelled<1, Counter>,
     events_unreadable: Labelled<1, Counter>,
-    replies_cut: Labelled<1, Counter>,
+    replies_too_large: Labelled<1, Counter>,
+    tls_handshake_failures: Labelled<1, Counter>,
     ledger_duration: [Histogram; LedgerOp::ALL.len()],
     reload: [Counter; 2],
     reload_success: Gauge,
@@ -113,7 +114,16 @@ impl Metrics {
                 "events_unreadable",
                 "Authentic requests without a readable event",
             ),
-            replies_cut: counters(&mut r, "replies_cut", "Answers of a destination cut at 64 KiB"),
+            replies_too_large: counters(
+                &mut r,
+                "replies_too_large",
+                "Answers of a destination that were too long to be handed through",
+            ),
+            tls_handshake_failures: counters(
+                &mut r,
+                "tls_handshake_failures",
+                "TLS handshakes with senders that failed, by cause",
+            ),
             ledger_duration: {
                 let family = durations(&mut r, "ledger_duration_seconds", LEDGER_HELP, || Histogram::new(OURS));
                 LedgerOp::ALL.map(|op| family.with([("op", op.label())]))
@@ -179,7 +189,7 @@ impl Metrics {
                 ])
             }),
             duration: self.upstream_duration.with([("destination", destination.as_str())]),
-            replies_cut: self.replies_cut.with([("destination", destination.as_str())]),
+            replies_too_large: self.replies_too_large.with([("destination", destination.as_str())]),
         });
         SourceMeters {
             secrets: secrets.collect(),
@@ -191,6 +201,11 @@ impl Metrics {
     /// The handles for requests that belong to no source (`source=""`): unknown paths, and what the gate refused.
     pub fn no_source(&self, outcomes: &[&'static str]) -> SourceMeters {
         self.meters("", outcomes)
+    }
+
+    /// The handle for failed TLS handshakes of one cause.
+    pub fn tls_handshake_failures(&self, cause: &'static str) -> Counter {
+        self.tls_handshake_failures.with([("cause", cause)])
     }
 
     /// Counts how long the ledger took to answer.

@@ -154,10 +154,10 @@ impl TraceParent {
         let mut parent: [u8; 8] = entropy.bytes();
         trace[15] |= 1;
         parent[7] |= 1;
-        let mut text = *b"00-................................-................-01";
+        let mut text = *b"00-................................-................-00";
         HEXLOWER.encode_mut(&trace, &mut text[3..35]);
         HEXLOWER.encode_mut(&parent, &mut text[36..52]);
-        // Flag 01 (sampled): with 00 an app under the usual parent-based sampler would stop tracing behind this sidecar.
+        // Not sampled: nothing here records a span, so an app that samples would hang its spans on one that is missing.
         Self {
             value: HeaderValue::from_bytes(&text).expect("hex and dashes"),
             minted: true,
@@ -248,6 +248,13 @@ mod tests {
             assert!(trace.is_minted(), "{given}");
             assert!(is_valid(trace.value().as_bytes()), "{trace:?}");
         }
+        // The flag says that no span of ours was recorded.
+        assert!(
+            TraceParent::mint(&mut entropy)
+                .value()
+                .to_str()
+                .is_ok_and(|text| text.ends_with("-00"))
+        );
         assert!(TraceParent::of(&headers(&[GIVEN, GIVEN]), &mut entropy).is_minted());
         assert!(TraceParent::of(&headers(&[]), &mut entropy).is_minted());
     }

@@ -1,6 +1,6 @@
 //! One worker's way out: sends a request over its own connections and reads the answer, all of it in one given time.
 
-use super::{DeliveryError, DestinationSpec, Reply, connect::Connector, pool::Pool, reply};
+use super::{AnswerLimit, DeliveryError, DestinationSpec, Reply, connect::Connector, pool::Pool, reply};
 use crate::event::{Clock, Frames, body::FramesBody};
 use futures_util::poll;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -75,6 +75,7 @@ impl Outbound {
         to: &DestinationSpec,
         request: OutboundRequest,
         time: Duration,
+        limit: AnswerLimit<'_>,
     ) -> Result<Reply, DeliveryError> {
         if time.is_zero() {
             // Nothing is begun that there is no time for.
@@ -92,7 +93,7 @@ impl Outbound {
                 }
             }
             match self.exchange(to, &mut sender, request, deadline.as_mut(), time).await? {
-                Ok(response) => return self.answer(to, sender, response, deadline).await,
+                Ok(response) => return self.answer(to, sender, response, deadline, limit).await,
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) => {
                         request = unsent;
@@ -104,7 +105,7 @@ impl Outbound {
         }
         let mut sender = self.0.connector.connect(to, deadline.as_mut(), time).await?;
         match self.exchange(to, &mut sender, request, deadline.as_mut(), time).await? {
-            Ok(response) => self.answer(to, sender, response, deadline).await,
+            Ok(response) => self.answer(to, sender, response, deadline, limit).await,
             Err(failed) => Err(blame(to, &failed.into_error())),
         }
     }
@@ -155,11 +156,12 @@ impl Outbound {
         sender: SendRequest<FramesBody>,
         response: Response<Incoming>,
         deadline: Pin<&mut Sleep>,
+        limit: AnswerLimit<'_>,
     ) -> Result<Reply, DeliveryError> {
         if let Some(reason) = reply::broken_head(&response) {
             return Err(broken(to, reason.to_owned()));
         }
-        let (reply, whole) = reply::read(response, deadline).await;
+        let (reply, whole) = reply::read(response, deadline, limit).await;
         if whole && self.0.pool.put(to, sender) {
             self.start_sweeper();
         }

@@ -37,7 +37,10 @@ pub enum FetchError {
     /// The server says that there is nothing (404, 410).
     #[error("{0} has nothing there")]
     Absent(String),
-    /// It did not answer, not in time, not with 200, or with too much.
+    /// The server answered, but not with 200, or with too much.
+    #[error("{0}")]
+    Unusable(String),
+    /// It did not answer, or not in time.
     #[error("{0}")]
     Failed(String),
 }
@@ -97,7 +100,7 @@ impl Fetcher {
                 StatusCode::OK => {}
                 StatusCode::NOT_FOUND | StatusCode::GONE => return Err(FetchError::Absent(host.to_owned())),
                 // A redirect too: it could lead anywhere.
-                other => return Err(failed(format!("{host} answered {other}"))),
+                other => return Err(FetchError::Unusable(format!("{host} answered {other}"))),
             }
             let (mut body, mut document) = (answer.into_body(), Vec::new());
             while let Some(frame) = body.frame().await {
@@ -105,7 +108,8 @@ impl Fetcher {
                     continue;
                 };
                 if document.len() + data.len() > MAX_BYTES {
-                    return Err(failed(format!("the answer of {host} is longer than {MAX_BYTES} bytes")));
+                    let reason = format!("the answer of {host} is longer than {MAX_BYTES} bytes");
+                    return Err(FetchError::Unusable(reason));
                 }
                 document.extend_from_slice(&data);
             }

@@ -108,7 +108,8 @@ pub fn compose(
     for (name, _) in &to.headers {
         headers.remove(name);
     }
-    for (name, value) in to.headers.iter().filter(|(name, _)| !is_reserved(name)) {
+    let signs = to.sign.is_some();
+    for (name, value) in to.headers.iter().filter(|(name, _)| reserved(name, signs).is_none()) {
         headers.append(name, value.clone());
     }
     if let Some(secret) = &to.sign
@@ -135,10 +136,21 @@ pub fn compose(
     })
 }
 
-/// Is this a header that hookward or HTTP itself sets, so that a destination's fixed `headers` may not?
-pub fn is_reserved(name: &HeaderName) -> bool {
+/// Why a destination's fixed `headers` must not name this header; `None`: they may. `signs`: the destination has `sign`.
+pub fn reserved(name: &HeaderName, signs: bool) -> Option<&'static str> {
     let name = folded(name);
-    is_hop_by_hop(&name) || is_ours(&name) || is_stated(&name)
+    let is_framing = matches!(&*name, "host" | "content-length");
+    if is_hop_by_hop(&name) || is_framing {
+        Some("it frames the request")
+    } else if is_ours(&name) || is_stated(&name) {
+        Some("hookward sets it itself")
+    } else if is_unbelieved(&name) {
+        Some("hookward removes forwarding headers that it does not set itself")
+    } else if signs && is_attested(&name) {
+        Some("`sign` of this destination sets it")
+    } else {
+        None
+    }
 }
 
 /// The value of `Hookward-Delivery`: the provider's id where it is signed and arrives as it was sent, else the text of
@@ -152,7 +164,7 @@ pub fn delivery(signed_id: Option<&str>, key: &DeliveryKey) -> Arc<str> {
     signed_id.filter(is_safe).map_or_else(|| key.shared_text(), Into::into)
 }
 
-/// Our own namespace. The argument is folded (see `folded`).
+/// Our own namespace: `hookward` and a byte that is neither a letter nor a digit. The argument is folded (see `folded`).
 pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with("hookward-")
 }
@@ -166,13 +178,15 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
     ) || name.starts_with("proxy-")
 }
 
-/// The name with `_` read as `-`: CGI and WSGI apps cannot tell `hookward_verified` from `hookward-verified`.
+/// The name with every byte but letters and digits read as `-`: CGI and WSGI apps cannot tell `hookward_verified` from
+/// `hookward-verified`, and PHP reads `hookward.verified` as the same name.
 pub(super) fn folded(name: &HeaderName) -> Cow<'_, str> {
     let name = name.as_str();
-    if name.contains('_') {
-        Cow::Owned(name.replace('_', "-"))
-    } else {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if name.bytes().all(is_plain) {
         Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
     }
 }
 
@@ -211,6 +225,11 @@ fn is_unbelieved(name: &str) -> bool {
         )
 }
 
+/// The headers of our own Standard Webhooks signature.
+fn is_attested(name: &str) -> bool {
+    matches!(name, "webhook-id" | "webhook-timestamp" | "webhook-signature")
+}
+
 /// Removes what must not pass. What is left stands byte for byte as it came, repeated lines in their order.
 fn withhold(headers: &mut HeaderMap, passage: &Passage<'_>, to: &DestinationSpec) {
     let named = named_by_connection(headers);
@@ -225,7 +244,7 @@ fn withhold(headers: &mut HeaderMap, passage: &Passage<'_>, to: &DestinationSpec
             || named.iter().any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
             || (!to.forward_credentials && passage.credential_headers.iter().any(|bears| *folded(bears) == *text))
             // Also where this delivery is not signed: what a sender puts there is never ours.
-            || (to.sign.is_some() && matches!(text, "webhook-id" | "webhook-timestamp" | "webhook-signature"))
+            || (to.sign.is_some() && is_attested(text))
             || (text == "tracestate" && !tracestate)
     };
     let withheld: Vec<HeaderName> = headers.keys().filter(is_withheld).cloned().collect();

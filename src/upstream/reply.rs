@@ -6,13 +6,48 @@ use super::{
 };
 use crate::event::Frames;
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::pin::Pin;
+use std::{fmt, pin::Pin, sync::Arc};
 use tokio::time::Sleep;
 
-/// The longest body that is handed through.
-pub(super) const MAX_BODY: usize = 64 * 1024;
+/// Up to here a body needs no room: `limits.in_flight` bounds such answers well enough.
+pub(super) const SHORT_BYTES: u64 = 64 * 1024;
+
+/// Room for long answers, of which there is so much for the whole process.
+pub trait Room: Send + Sync {
+    /// Makes room for so many more bytes; false if there is none.
+    fn grow(&mut self, more: u64) -> bool;
+}
+
+impl fmt::Debug for dyn Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Room")
+    }
+}
+
+/// The bounds of reading one answer.
+#[derive(Clone, Copy)]
+pub struct AnswerLimit<'a> {
+    /// Most bytes of a body (`limits.answer_bytes`).
+    pub bytes: u64,
+    /// Is the body wanted? One that is not is read, so that its connection may serve again, and dropped.
+    pub keeps: bool,
+    /// Opens the room for what a body has over 64 KiB.
+    pub room: &'a (dyn Fn() -> Box<dyn Room> + Send + Sync),
+}
+
+/// Why a body was not read to its end. What was read of it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excess {
+    /// The body is longer than the limit.
+    #[error("the body is longer than `limits.answer_bytes`")]
+    Limit,
+    /// The room for long answers is used up.
+    #[error("there is no room for the body in `limits.buffered_bytes`")]
+    Room,
+}
 
 /// Why a head is not an answer, for operators.
 pub(super) fn broken_head(response: &Response<Incoming>) -> Option<&'static str> {
@@ -33,16 +68,31 @@ pub(super) fn broken_head(response: &Response<Incoming>) -> Option<&'static str>
 /// time included, only shows in the reply.
 ///
 /// True beside it if the body was read to its end, so that the connection may serve again.
-pub(super) async fn read(response: Response<Incoming>, mut deadline: Pin<&mut Sleep>) -> (Reply, bool) {
+pub(super) async fn read(
+    response: Response<Incoming>,
+    mut deadline: Pin<&mut Sleep>,
+    limit: AnswerLimit<'_>,
+) -> (Reply, bool) {
     let (head, mut incoming) = response.into_parts();
     let mut reply = Reply {
         status: head.status,
         headers: filtered(head.headers),
         body: bytes::Bytes::new(),
-        cut: false,
+        excess: None,
+        room: None,
         broken: false,
     };
-    let mut body = Frames::default();
+    let announced = incoming.size_hint().lower();
+    if announced > limit.bytes {
+        reply.excess = Some(Excess::Limit);
+        return (reply, false);
+    }
+    let mut reading = Reading {
+        limit,
+        length: 0,
+        body: Frames::default(),
+        room: None,
+    };
     loop {
         let frame = tokio::select! {
             biased;
@@ -60,22 +110,47 @@ pub(super) async fn read(response: Response<Incoming>, mut deadline: Pin<&mut Sl
             }
             Some(Ok(frame)) => {
                 // Trailers are dropped.
-                let Ok(mut data) = frame.into_data() else { continue };
-                let room = MAX_BODY - body.len();
-                if data.len() > room {
-                    data.truncate(room);
-                    reply.cut = true;
-                }
-                body.push(data);
-                if reply.cut {
-                    break;
+                let Ok(data) = frame.into_data() else { continue };
+                if let Err(excess) = reading.take(data) {
+                    reply.excess = Some(excess);
+                    return (reply, false);
                 }
             }
         }
     }
-    let whole = !reply.broken && !reply.cut;
-    reply.body = body.joined();
+    let whole = !reply.broken;
+    reply.body = reading.body.joined();
+    reply.room = reading.room.map(Arc::from);
     (reply, whole)
+}
+
+/// A body as far as it has been read.
+struct Reading<'a> {
+    limit: AnswerLimit<'a>,
+    length: u64,
+    body: Frames,
+    room: Option<Box<dyn Room>>,
+}
+
+impl Reading<'_> {
+    fn take(&mut self, data: bytes::Bytes) -> Result<(), Excess> {
+        let before = self.length.max(SHORT_BYTES);
+        self.length += data.len() as u64;
+        if self.length > self.limit.bytes {
+            return Err(Excess::Limit);
+        }
+        if !self.limit.keeps {
+            return Ok(());
+        }
+        if self.length > before {
+            let room = self.room.get_or_insert_with(self.limit.room);
+            if !room.grow(self.length - before) {
+                return Err(Excess::Room);
+            }
+        }
+        self.body.push(data);
+        Ok(())
+    }
 }
 
 fn filtered(mut headers: HeaderMap) -> HeaderMap {

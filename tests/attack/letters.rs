@@ -14,7 +14,8 @@ pub fn sources() -> String {
         "sources:\n  github: {{provider: github, path: /github, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
          unlimited: {{provider: github, path: /unlimited, secrets: [{{value: \"{SECRET}\"}}], rate_limit: off}}\n  \
          stripe: {{provider: stripe, path: /stripe, secrets: [{{value: \"{SECRET}\"}}]}}\n  \
-         open: {{provider: none, path: /open, allow_unverified: true}}\n"
+         open: {{provider: none, path: /open, allow_unverified: true}}\n  \
+         anonymous: {{provider: none, path: /anonymous, allow_unverified: true, rate_limit: off}}\n"
     )
 }
 
@@ -65,6 +66,11 @@ pub fn forged_headers() -> String {
         "X-GitHub-Event: push\r\nX-GitHub-Delivery: f\r\nX-Hub-Signature-256: sha256={}\r\n",
         "ab".repeat(32)
     )
+}
+
+/// An anonymous request for which the app takes so long.
+pub fn slow(client: &str, seconds: u64) -> Vec<u8> {
+    post("anonymous", client, &format!("X-Slow: {seconds}\r\n"), b"{}")
 }
 
 /// A forged event.

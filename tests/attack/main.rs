@@ -13,6 +13,7 @@ mod good;
 mod letters;
 mod memory;
 mod mixed;
+mod shares;
 mod slow;
 mod stage;
 mod storm;
@@ -39,6 +40,8 @@ enum Part {
     Memory(memory::Options),
     /// Attackers of every kind beside honest senders
     Mixed(mixed::Options),
+    /// More slow anonymous requests than places in flight, beside honest senders
+    Shares(shares::Options),
     /// slowhttptest -H, -B, -X, -R
     Slow(slow::Options),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let kept = match &options.part {
         Part::Memory(memory) => memory::run(&options.sidecar, memory),
         Part::Mixed(mixed) => mixed::run(&options.sidecar, mixed),
+        Part::Shares(shares) => shares::run(&options.sidecar, shares),
         Part::Slow(slow) => slow::run(&options.sidecar, slow),
     };
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -148,7 +148,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-/// An app that answers 200 to everything.
+/// An app that answers 200 to everything, after `X-Slow` seconds where a request says so.
 fn app() -> SocketAddr {
     let (told, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -162,7 +162,11 @@ fn app() -> SocketAddr {
                 };
                 tokio::spawn(async move {
                     let mut wire = Wire::new(stream);
-                    while let Ok(Some(_)) = wire.next().await {
+                    while let Ok(Some(request)) = wire.next().await {
+                        let slow = request.header("x-slow").and_then(|seconds| seconds.parse().ok());
+                        if let Some(seconds) = slow {
+                            tokio::time::sleep(Duration::from_secs(seconds)).await;
+                        }
                         if wire
                             .write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                             .await

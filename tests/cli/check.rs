@@ -74,7 +74,7 @@ fn all_is_well_with_an_app_and_a_redis_that_keeps_what_it_is_told() {
     assert!(
         levels(&report, "redis")
             .iter()
-            .any(|(level, text)| *level == "ok" && text.contains("version "))
+            .any(|(level, text)| *level == "ok" && text.contains(", Redis "))
     );
     assert_eq!(levels(&report, "listen")[0].0, "ok");
 }
@@ -307,6 +307,18 @@ fn a_proof_that_does_not_cover_the_body_is_a_warning() {
     let folder = Folder::with_sources("  cron: {provider: token, path: /cron, secrets: [{env: SECRET}]}\n");
     let ended = folder.run(&["check", "--offline"]);
     ended.says(0, "! cron  `token` proves the sender and not the body");
+}
+
+#[test]
+fn a_state_dir_that_cannot_be_written_to_is_a_problem() {
+    let (_app, url) = app();
+    for (path, level, code) in [(".", "ok", 0), ("./nowhere", "problem", 1)] {
+        let folder = stripe(&url, &format!("{PORTS}\nstate_dir: {path}"));
+        let ended = folder.run(&["check", "-o", "json"]);
+        let report = ended.json();
+        assert_eq!(levels(&report, "state_dir")[0].0, level, "{path}");
+        assert_eq!(ended.code, code, "{path}");
+    }
 }
 
 #[test]

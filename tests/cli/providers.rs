@@ -90,6 +90,36 @@ fn an_unknown_preset_is_a_wrong_argument_with_a_hint() {
     assert_eq!(ended.stdout, "");
 }
 
+/// What `providers custom` prints is a configuration, and every source of it verifies what it signs.
+#[test]
+fn the_guide_to_a_scheme_of_ones_own_is_a_configuration_that_verifies() {
+    let folder = Folder::new();
+    let guide = folder.run(&["providers", "custom"]);
+    guide.says(0, "provider: custom");
+    folder.write("hookward.yaml", guide.stdout.replace("/run/secrets/", ""));
+    let sources = ["acme", "acme-timed", "acme-token", "acme-basic"];
+    for source in sources {
+        folder.write(source, format!("{source}:a-secret-of-some-length"));
+    }
+    folder.write("body", r#"{"id":"evt_1","type":"order.paid"}"#);
+    let checked = folder.run(&["check", "--offline"]);
+    checked.says(0, "valid: 4 sources");
+    for source in sources {
+        let signed = folder.run(&["sign", source, "--data", "body", "-o", "json"]);
+        assert_eq!(signed.code, 0, "{source}: {signed:?}");
+        folder.write("request", &signed.stdout);
+        let verdict = folder.run(&["explain", source, "--request", "request", "-o", "json"]);
+        assert_eq!(verdict.json()["verified"], true, "{source}: {verdict:?}");
+    }
+    let json = folder.run(&["providers", "custom", "-o", "json"]).json();
+    assert_eq!(json["providers"][0]["name"], "custom");
+    assert!(
+        json["providers"][0]["yaml"]
+            .as_str()
+            .is_some_and(|yaml| yaml.contains("algorithm: basic"))
+    );
+}
+
 #[test]
 fn a_doorbell_says_that_a_replay_cannot_be_told() {
     let folder = Folder::new();

@@ -47,6 +47,27 @@ fn headers_are_name_value_lines() {
 }
 
 #[test]
+fn an_event_that_travels_in_a_header_is_among_the_headers() {
+    let folder = folder();
+    let named = folder.run(&["sign", "github", "issues.opened", "--data", "body.json"]);
+    named.says(0, "X-GitHub-Event: issues\n").says(0, "X-GitHub-Delivery: ");
+    assert_eq!(named.stderr, "");
+    let curl = folder.run(&["sign", "github", "release", "--data", "body.json", "-o", "curl"]);
+    curl.says(0, "-H 'X-GitHub-Event: release'");
+    // Without a name the first sample's is taken, and stderr says so.
+    let silent = folder.run(&["sign", "github", "--data", "body.json"]);
+    silent.says(0, "X-GitHub-Event: push\n");
+    silent.complains(0, "no EVENT");
+    // Without a body the sample of that event is signed.
+    folder
+        .run(&["sign", "github", "issues.opened"])
+        .says(0, "X-GitHub-Event: issues\n");
+    folder
+        .run(&["sign", "stripe", "invoice.paid", "--data", "body.json"])
+        .complains(0, "the body itself names its event");
+}
+
+#[test]
 fn a_curl_command_is_one_that_a_shell_runs() {
     let folder = folder();
     let ended = folder.run(&["sign", "twilio", "--data", "body.json", "-o", "curl"]);

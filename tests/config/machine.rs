@@ -37,6 +37,12 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         ("stripe/current", "whsec_c3RyaXBlLWN1cnJlbnQtc2VjcmV0"),
         ("stripe/previous", "whsec_c3RyaXBlLXByZXZpb3VzLXNlY3JldA"),
         ("acme", "YWNtZS1zZWNyZXQtb2YtdHdlbnR5LWJ5dGVz"),
+        ("quoted", "\"whsec_quoted-canary-77e2c0\""),
+        ("marked", "\u{feff}canary-77e2c0-after-a-mark"),
+        ("assigned", "GITHUB_SECRET=canary-77e2c0-assigned\n"),
+        ("acme-timed", "a-timed-secret-of-twenty-bytes"),
+        ("acme-token", "an-acme-token-of-some-length"),
+        ("acme-basic", "acme:a-password-of-some-length"),
         ("cron-token", "a-cron-token-of-some-length"),
         ("analytics", "whsec_YW5hbHl0aWNzLXNlY3JldC1ieXRlcw=="),
         ("redis/password", "a-redis-password-of-length"),
@@ -72,6 +78,7 @@ pub fn with_file(path: &Path, text: &str) -> Fixed {
         .insert(PathBuf::from("/proc/self/mountinfo"), mounts.as_bytes().to_vec());
     for (name, content) in [
         ("STRIPE_SECRET", "whsec_ZnJvbS10aGUtZW52aXJvbm1lbnQ"),
+        ("STRIPE_API_KEY", "sk_test_canary-77e2c0-of-stripe"),
         ("GITHUB_WEBHOOK_SECRET", "a-github-secret-of-some-length"),
         ("TWILIO_AUTH_TOKEN", "a-twilio-token-of-some-length"),
         ("SLACK_SIGNING_SECRET", "a-slack-secret-of-some-length"),

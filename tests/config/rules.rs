@@ -56,7 +56,8 @@ fn the_smallest_file_has_the_built_in_values() {
     assert_eq!(settings.listen.address.to_string(), "0.0.0.0:9480");
     assert_eq!(settings.health.to_string(), "0.0.0.0:9481");
     assert_eq!(settings.admin.address.to_string(), "127.0.0.1:9482");
-    assert!(settings.redis.is_none() && settings.hosts.is_empty() && settings.client_ip.trust.is_empty());
+    assert!(settings.redis.is_none() && settings.hosts.is_empty());
+    assert!(settings.client_ip.trust.is_empty() && !settings.client_ip.direct);
     assert_eq!(settings.client_ip.header, "x-forwarded-for");
     let limits = &settings.limits;
     assert_eq!(
@@ -113,6 +114,23 @@ fn the_smallest_file_has_the_built_in_values() {
     );
     assert!(upstream.forward_credentials && !upstream.sign_unverified);
     assert_eq!(upstream.url.target, TargetRule::Append { prefix: String::new() });
+}
+
+#[test]
+fn a_source_that_verifies_nothing_has_a_smaller_burst_where_none_is_configured() {
+    let none = |more: &str| format!("open: {{provider: none, path: /open, allow_unverified: true{more}}}");
+    for (defaults, own, burst) in [
+        ("", "", 200),
+        ("defaults: {rate_limit: {status: 503}}\n", "", 200),
+        ("defaults: {rate_limit: {burst: 900}}\n", "", 900),
+        ("defaults: {rate_limit: {rate: 50/s}}\n", "", 50),
+        ("", ", rate_limit: {per: client}", 200),
+        ("", ", rate_limit: {burst: 700}", 700),
+    ] {
+        let settings = settings(&with_sources(defaults, &[&none(own)]));
+        let limit = source(&settings, "open").rate_limit.clone().expect("it is on");
+        assert_eq!(limit.burst, burst, "{defaults}{own}");
+    }
 }
 
 #[test]
@@ -323,6 +341,80 @@ fn a_missing_secret_makes_one_source_unavailable_where_that_is_allowed() {
 }
 
 #[test]
+fn a_shorthand_means_its_long_form() {
+    let sources = [
+        &*format!("{STRIPE}, to: [billing], rate_limit: 100/s}}"),
+        &format!("{GITHUB}}}"),
+    ];
+    let short = "redis: redis://127.0.0.1:7000/3\ndestinations: {billing: \"http://127.0.0.1:9/in?a=b\"}\ndefaults: {rate_limit: 30/m}\n";
+    let long = "redis: {url: \"redis://127.0.0.1:7000/3\"}\ndestinations: {billing: {url: \"http://127.0.0.1:9/in?a=b\"}}\ndefaults: {rate_limit: {rate: 30/m, burst: 150}}\n";
+    let short = settings(&with_sources(short, &sources));
+    let sources = [
+        &*format!("{STRIPE}, to: [billing], rate_limit: {{rate: 100/s, burst: 500}}}}"),
+        &format!("{GITHUB}}}"),
+    ];
+    let long = settings(&with_sources(long, &sources));
+    assert!(short.redis == long.redis && short.redis.is_some());
+    for name in ["stripe", "github"] {
+        let (short, long) = (source(&short, name), source(&long, name));
+        assert!(
+            short.rate_limit == long.rate_limit && short.rate_limit.is_some(),
+            "{name}"
+        );
+        assert!(
+            short
+                .to
+                .iter()
+                .map(|route| &route.destination.url)
+                .eq(long.to.iter().map(|route| &route.destination.url))
+        );
+    }
+    for (bad, hint) in [
+        ("redis: 127.0.0.1:6379\n", "redis://"),
+        ("destinations: {billing: billing}\n", "http://"),
+        ("defaults: {rate_limit: fast}\n", "200/s"),
+    ] {
+        let text = with_sources(bad, &[&format!("{STRIPE}}}")]);
+        let errors = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+            .err()
+            .expect("errors");
+        let text = errors.render(false);
+        assert!(!text.contains("must be a mapping") && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn a_source_of_which_one_secret_is_missing_has_the_others() {
+    let text = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &["a: {provider: slack, path: /a, secrets: [{file: /run/secrets/nowhere}, {file: /run/secrets/newline}]}"],
+    );
+    let loaded = loaded(&text);
+    let a = source(&loaded.settings, "a");
+    assert_eq!((a.unavailable.as_deref(), a.secrets.len()), (None, 1));
+    assert_eq!(a.missing, ["the secret file `/run/secrets/nowhere` does not exist"]);
+    assert_eq!(a.secrets[0].label, "1", "the place in the list");
+    let warning = loaded
+        .warnings
+        .problems()
+        .iter()
+        .find(|one| one.message.contains("nowhere"));
+    let warning = &warning.expect("a warning").message;
+    assert!(
+        warning.ends_with("source `a` serves with its other secrets until it can be read"),
+        "{warning}"
+    );
+    // A setting is not one of several: the source cannot serve without it.
+    let text = with_sources(
+        "defaults: {on_missing_secret: unavailable}\n",
+        &[
+            "meta: {provider: meta, path: /m, secrets: [{env: STRIPE_SECRET}], settings: {verify_token: {file: /run/secrets/nowhere}}}",
+        ],
+    );
+    assert!(source(&settings(&text), "meta").unavailable.is_some());
+}
+
+#[test]
 fn one_trailing_newline_of_a_secret_file_is_stripped_and_noted() {
     let file = "a: {provider: slack, path: /a, secrets: [{file: /run/secrets/newline, id: main, not_after: 2027-01-31, allow_short: true}]}";
     let loaded = loaded(&with_sources("", &[file]));
@@ -360,6 +452,25 @@ fn memory_and_cpus_are_what_the_cgroup_grants() {
         (limits.buffered_bytes, limits.workers.get(), limits.failed_verifications),
         (5 << 20, 7, None)
     );
+}
+
+#[test]
+fn the_longest_answer_has_to_fit_beside_the_bodies() {
+    let limits = |text: &str| settings(&with_sources(text, &[&format!("{STRIPE}}}")])).limits;
+    assert_eq!(limits("").answer_bytes, 1 << 20);
+    assert_eq!(limits("limits: {answer_bytes: 64KiB}\n").answer_bytes, 64 << 10);
+    for (text, warned) in [
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 6MiB}\n", false),
+        ("limits: {answer_bytes: 3MiB, buffered_bytes: 5MiB}\n", true),
+        ("limits: {buffered_bytes: 1MiB}\n", false),
+    ] {
+        let text = with_sources(text, &[&format!("{STRIPE}}}")]);
+        let loaded = config::load_with(Path::new("hookward.yaml"), &machine(&text), &*presets())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let notes = loaded.warnings.render(false);
+        let told = notes.contains("`limits.answer_bytes` (3MiB) is more than all long answers together may hold");
+        assert_eq!(told, warned, "{notes}");
+    }
 }
 
 #[test]
@@ -544,6 +655,16 @@ fn the_schema_is_of_the_named_draft_and_knows_every_key() {
     let providers = schema["$defs"]["Source"]["properties"]["provider"]["enum"].as_array();
     assert!(providers.is_some_and(|names| names.iter().any(|name| name == "custom")));
     let text = schema.to_string();
+    for described in [
+        &schema["properties"]["upstream"],
+        &schema["$defs"]["Destination"]["properties"]["forward_credentials"],
+    ] {
+        let told = described["description"].as_str().unwrap_or_default().replace('\n', " ");
+        assert!(
+            told.contains("`Authorization` of a token, basic or JWT source"),
+            "{told}"
+        );
+    }
     assert!(
         !text.contains(r#"["string","null"]"#),
         "an explicit null is refused, so the schema knows none"

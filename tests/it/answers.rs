@@ -5,7 +5,7 @@ use super::{
     support::{
         App, Request, Script, Sidecar,
         sidecar::NOW,
-        signed::{self, push},
+        signed::{self, GITHUB, push},
         wait_until,
         wire::Connection,
     },
@@ -118,27 +118,82 @@ fn an_app_that_restarts_between_two_requests_costs_neither() {
     assert!(unreachable.abs() < f64::EPSILON);
 }
 
+/// An answer of the app with a body of this length.
+fn long(status: u16, length: usize) -> Script {
+    Script {
+        body: (0..length)
+            .map(|n| b'a' + u8::try_from(n % 26).expect("a letter"))
+            .collect(),
+        ..Script::status(status)
+    }
+}
+
 #[test]
-fn long_answers_are_cut_and_counted() {
+fn answers_are_handed_through_whole_or_not_at_all() {
+    const MAX: usize = 1 << 20;
     let app = App::start();
     let sidecar = github(&format!("url: \"{}\"", app.url()));
-    for (n, (length, kept)) in [(65_536, 65_536), (65_537, 65_536), (1_000_000, 65_536), (3, 3)]
-        .into_iter()
-        .enumerate()
-    {
-        app.script([Script {
-            body: vec![b'y'; length],
-            ..Script::status(200)
-        }]);
+    for (n, length) in [65_536, 65_537, MAX, 3, 0].into_iter().enumerate() {
+        let script = long(200, length);
+        app.script([script.clone()]);
         let answer = sidecar.send(&push(n));
-        assert_eq!(
-            (answer.status, answer.outcome(), answer.body.len()),
-            (200, "delivered", kept)
+        assert_eq!((answer.status, answer.outcome()), (200, "delivered"));
+        assert!(
+            answer.body == script.body,
+            "{length} of which {} came",
+            answer.body.len()
         );
-        assert_eq!(sidecar.send(&push(n)).outcome(), "duplicate");
     }
-    let cut = sidecar.metric("hookward_replies_cut_total{destination=\"app\"}");
-    assert!((cut - 2.0).abs() < f64::EPSILON, "{cut}");
+    // Beyond the limit the sender gets none of it, whatever its status; where that is a 2xx the delivery counts.
+    for (n, (status, again)) in [(200, "duplicate"), (500, "delivered")].into_iter().enumerate() {
+        app.script([long(status, MAX + 1)]);
+        let answer = sidecar.send(&push(10 + n));
+        assert_eq!((answer.status, answer.outcome()), (502, "upstream_failed"));
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(sidecar.send(&push(10 + n)).outcome(), again, "after {status}");
+    }
+    let result = |word: &str| {
+        let series = format!("hookward_deliveries_total{{source=\"github\",destination=\"app\",result=\"{word}\"}}");
+        sidecar.metric(&series)
+    };
+    assert!(
+        (result("delivered") - 7.0).abs() < f64::EPSILON,
+        "{}",
+        result("delivered")
+    );
+    assert!((result("failed") - 1.0).abs() < f64::EPSILON);
+    let too_large = sidecar.metric("hookward_replies_too_large_total{destination=\"app\"}");
+    assert!((too_large - 2.0).abs() < f64::EPSILON, "{too_large}");
+    let logged = sidecar.logged();
+    let reason = "app answered 200, but the body is longer than `limits.answer_bytes`";
+    assert_eq!(logged.matches(reason).count(), 1, "{logged}");
+}
+
+#[test]
+fn the_longest_answer_is_configured_and_all_of_them_share_their_room() {
+    let app = App::start();
+    let yaml = format!("limits: {{workers: 2, answer_bytes: 16MiB, buffered_bytes: 32MiB}}\n{GITHUB}");
+    let sidecar = Sidecar::before(&app, &yaml);
+    // More than the kernel's buffers hold of what nobody reads.
+    let script = long(200, 15 << 20);
+    app.script([script.clone(), script.clone(), script.clone()]);
+    let answer = sidecar.send(&push(1));
+    assert!(answer.outcome() == "delivered" && answer.body == script.body);
+    // Half of 32 MiB is for answers: while a sender does not read its answer, there is no room for another long one.
+    let mut slow = Connection::open(sidecar.addresses.webhooks);
+    slow.write(&[push(2).head(), push(2).body].concat());
+    let held = || sidecar.metric("hookward_buffered_bytes");
+    wait_until("the answer is held", || held() > 15e6);
+    let answer = sidecar.send(&push(3));
+    assert_eq!((answer.status, answer.outcome()), (502, "upstream_failed"));
+    assert!(sidecar.logged().contains("there is no room for the body"));
+    // A short one needs none.
+    assert_eq!(sidecar.send(&push(4)).outcome(), "delivered");
+    assert_eq!(slow.answer().expect("an answer").body.len(), script.body.len());
+    wait_until("the room is given back", || held() < 1.0);
+    app.script([script.clone()]);
+    assert_eq!(sidecar.send(&push(5)).outcome(), "delivered");
+    assert_eq!(sidecar.send(&push(3)).outcome(), "duplicate");
 }
 
 #[test]

@@ -32,6 +32,29 @@ fn the_health_path_answers_load_balancers_uncounted() {
 }
 
 #[test]
+fn probes_of_a_load_balancer_neither_pass_nor_prolong_a_drain() {
+    let app = App::start();
+    let sidecar = Sidecar::before(
+        &app,
+        &format!("listen: {{address: \"127.0.0.1:0\", health_path: /healthz}}\n{GITHUB}"),
+    );
+    let probe = Request::get("/healthz");
+    assert_eq!(sidecar.send(&probe).status, 200);
+    let to = sidecar.addresses.webhooks;
+    sidecar.drain();
+    let begun = std::time::Instant::now();
+    // The listener closes after a second without requests, however often it is probed meanwhile.
+    let mut statuses = std::collections::BTreeSet::new();
+    while let Some(answer) = probe.try_send(to) {
+        statuses.insert(answer.status);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(begun.elapsed().as_secs() < 10, "the probes prolong the drain");
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [503]);
+    assert_eq!(sidecar.stop().cut, 0);
+}
+
+#[test]
 fn hosts_are_compared_as_dns_compares_them() {
     let app = App::start();
     let sidecar = Sidecar::before(&app, &format!("hosts: [hooks.example.com]\n{GITHUB}"));
@@ -180,7 +203,7 @@ sources:
         ("/hooks/deeper", "all"),
         ("/hooks/deep/a", "deep"),
         ("/hooks/deep/one", "one"),
-        ("/hooks/deep/one/", "deep"),
+        ("/hooks/deep/one/a", "deep"),
         ("/other", "one"),
     ]
     .into_iter()
@@ -191,7 +214,14 @@ sources:
         assert_eq!(answer.outcome(), "delivered", "{path}");
         assert_eq!(app.seen()[n].header("hookward-source"), Some(source), "{path}");
     }
-    for path in ["/hooks", "/hooks/", "/hook/a", "/other/", "/Hooks/a"] {
+    for path in [
+        "/hooks",
+        "/hooks/",
+        "/hook/a",
+        "/other/",
+        "/Hooks/a",
+        "/hooks/deep/one/",
+    ] {
         let answer = sidecar.send(&signed::github(path, "d", b"{}"));
         assert_eq!((answer.status, answer.outcome()), (404, "no_source"), "{path}");
     }

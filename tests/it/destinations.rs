@@ -292,6 +292,60 @@ destinations:
 }
 
 #[test]
+fn a_retry_sends_no_second_copy_while_an_optional_destination_works_on_the_first() {
+    let (app, stats) = (App::start(), App::start());
+    let sidecar = Sidecar::start(&format!(
+        "
+upstream: {}
+sources:
+  github:
+    provider: github
+    path: /github
+    secrets: [{{env: SECRET}}]
+    to: [upstream, {{destination: stats, required: false}}]
+destinations:
+  stats: {{url: \"{}\", timeout: 20s}}
+",
+        app.url(),
+        stats.url()
+    ));
+    let result = |word: &str| {
+        let series = format!("hookward_deliveries_total{{source=\"github\",destination=\"stats\",result=\"{word}\"}}");
+        sidecar.metric(&series)
+    };
+    // The first copy fails, so the retry that waited for it sends one; no further one waits beside it.
+    let (open, _) = tokio::sync::watch::channel(false);
+    stats.script([Script::status(500).behind(&open), Script::status(200)]);
+    app.script([Script::status(500), Script::status(500), Script::status(500)]);
+    for attempt in 1..=3 {
+        assert_eq!(sidecar.send(&push(1)).outcome(), "upstream_failed");
+        app.wait_for(attempt);
+        stats.wait_for(1);
+    }
+    assert_eq!(sidecar.send(&push(1)).outcome(), "delivered");
+    assert_eq!(stats.seen().len(), 1, "a copy was sent beside the first");
+    open.send_replace(true);
+    stats.wait_for(2);
+    wait_until("both are counted", || {
+        result("failed") > 0.5 && result("delivered") > 0.5
+    });
+    assert_eq!(stats.seen()[1].header("hookward-attempt"), Some("2"));
+    // The first copy succeeds, so nobody sends another one: the ledger knows it too.
+    let (open, _) = tokio::sync::watch::channel(false);
+    stats.script([Script::status(200).behind(&open)]);
+    app.script([Script::status(500), Script::status(500)]);
+    assert_eq!(sidecar.send(&push(2)).outcome(), "upstream_failed");
+    stats.wait_for(3);
+    assert_eq!(sidecar.send(&push(2)).outcome(), "upstream_failed");
+    open.send_replace(true);
+    wait_until("it is counted", || result("delivered") > 1.5);
+    assert_eq!(sidecar.send(&push(2)).outcome(), "delivered");
+    assert_eq!((app.seen().len(), stats.seen().len()), (7, 3));
+    assert_eq!(sidecar.stop().cut, 0);
+    assert_eq!(stats.seen().len(), 3);
+}
+
+#[test]
 fn a_hanging_optional_destination_takes_no_place_from_others() {
     let (app, stats) = (App::start(), App::start());
     let sidecar = Sidecar::start(&format!(

@@ -291,7 +291,7 @@ fn heads_beyond_the_limits_have_their_own_status() {
     let many = (0..101).fold(push(1), |request, n| request.header(&format!("X-{n}"), "1"));
     let long = push(2).header("X-Long", "v".repeat(70_000));
     let absolute = Request {
-        target: "http://hooks.example.com/github".to_owned(),
+        target: "http://elsewhere.example.com/github".to_owned(),
         ..push(3)
     };
     for (request, status) in [(many, 431), (long, 431), (absolute, 400)] {
@@ -306,4 +306,62 @@ fn heads_beyond_the_limits_have_their_own_status() {
         assert_eq!(sidecar.send(&request).outcome(), "delivered");
     }
     assert_eq!(app.seen().len(), 2);
+}
+
+#[test]
+fn an_absolute_target_of_our_own_host_is_forwarded_in_origin_form() {
+    let app = App::start();
+    let yaml = "
+hosts: [hooks.example.com]
+sources:
+  square:
+    provider: square
+    path: /square
+    public_url: https://hooks.example.com
+    secrets: [{env: SECRET}]
+  github:
+    provider: github
+    path: /github
+    secrets: [{env: SECRET}]
+";
+    let sidecar = Sidecar::before(&app, yaml);
+    for (n, target) in [
+        "http://hooks.example.com/github?a=b",
+        "https://HOOKS.example.com:443/github?a=b",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = Request {
+            target: target.to_owned(),
+            ..push(n)
+        };
+        assert_eq!(sidecar.send(&request).outcome(), "delivered", "{target}");
+        assert_eq!(app.seen()[n].target, "/github?a=b");
+    }
+    // The provider signs the public URL and the path, in whatever form the target comes.
+    let text = "https://hooks.example.com/square?a=b{\"event_id\":\"1\"}";
+    let body = &text[text.find('{').expect("a body")..];
+    let signature = data_encoding::BASE64.encode(&signed::hmac_sha256(signed::SECRET.as_bytes(), &[text.as_bytes()]));
+    let request =
+        Request::post("http://hooks.example.com/square?a=b", body).header("X-Square-HmacSha256-Signature", signature);
+    assert_eq!(sidecar.send(&request).outcome(), "delivered");
+    assert_eq!(app.seen()[2].target, "/square?a=b");
+}
+
+#[test]
+fn a_fragment_in_the_target_is_malformed() {
+    let app = App::start();
+    let sidecar = Sidecar::before(&app, GITHUB);
+    for target in ["/github#x", "/github?a#x", "/github#"] {
+        let request = Request {
+            target: target.to_owned(),
+            ..push(1)
+        };
+        let mut connection = Connection::open(sidecar.addresses.webhooks);
+        assert_eq!(outcome(connection.exchange(&request)), is(400, "malformed"), "{target}");
+        assert!(connection.is_closed());
+    }
+    assert!(app.seen().is_empty());
+    assert!(close_to(sidecar.counted("", "malformed"), 3.0));
 }

@@ -380,3 +380,36 @@ sources:
     assert_eq!(app.seen().len(), 3);
     assert_eq!(NOW, 1_760_000_000, "the signed handshakes are of that time");
 }
+
+/// Meta's handshake, through a load balancer that nobody named in `client_ip.trust`.
+fn asked_through_a_balancer(client: &str) -> Request {
+    let token = signed::TOKEN.replace(' ', "%20");
+    Request::get(&format!(
+        "/instagram?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=17"
+    ))
+    .header("X-Forwarded-For", client)
+}
+
+#[test]
+fn behind_an_unnamed_load_balancer_one_client_keeps_no_other_from_its_handshake() {
+    let app = App::start();
+    let yaml = "
+sources:
+  instagram: {provider: instagram, path: /instagram, secrets: [{env: SECRET}], settings: {verify_token: {env: TOKEN}}}
+";
+    // One client that asks on and on, and a dozen that together spend what all of them share.
+    for attackers in [1, 12] {
+        let sidecar = Sidecar::before(&app, yaml);
+        let mut limited = 0;
+        for number in 0..600 {
+            let asked = asked_through_a_balancer(&format!("203.0.113.{}", number % attackers));
+            limited += usize::from(sidecar.send(&asked).outcome() == "rate_limited");
+        }
+        assert!(limited > 0, "{attackers}");
+        // Addresses that a client writes before the balancer's own do not count.
+        let disguised = asked_through_a_balancer("192.0.2.99, 203.0.113.0");
+        assert_eq!(sidecar.send(&disguised).outcome(), "rate_limited", "{attackers}");
+        let honest = sidecar.send(&asked_through_a_balancer("203.0.113.0, 192.0.2.1"));
+        assert_eq!((honest.status, honest.outcome()), (200, "challenge"), "{attackers}");
+    }
+}

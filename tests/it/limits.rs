@@ -36,7 +36,7 @@ fn outcomes(sidecar: &Sidecar, requests: impl IntoIterator<Item = Request>) -> V
 #[test]
 fn each_client_has_its_own_rate() {
     let app = App::start();
-    let sidecar = github(&app, "rate_limit: {per: client, rate: 1/s, burst: 1}");
+    let sidecar = github(&app, "rate_limit: {per: client, rate: 1/m, burst: 1}");
     let from = |client: &str, n| push(n).header("X-Forwarded-For", client);
     assert_eq!(
         outcomes(
@@ -62,10 +62,28 @@ fn each_client_has_its_own_rate() {
     );
 }
 
+/// GitHub never retries by itself: a 429 would lose the event.
+#[test]
+fn a_provider_that_never_retries_waits_for_its_place() {
+    let app = App::start();
+    let sidecar = github(&app, "rate_limit: {per: source, rate: 1/s, burst: 1}");
+    assert_eq!(sidecar.send(&push(1)).outcome(), "delivered");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| sidecar.send(&push(2)));
+        while sidecar.metric("hookward_in_flight") < 1.0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(app.seen().len(), 1);
+        sidecar.advance(std::time::Duration::from_secs(1));
+        assert_eq!(waits.join().expect("no panic").outcome(), "delivered");
+    });
+    assert_eq!(app.seen()[1].header("hookward-attempt"), Some("1"));
+}
+
 #[test]
 fn each_value_of_a_header_has_its_own_rate() {
     let app = App::start();
-    let sidecar = github(&app, "rate_limit: {per: {header: x-tenant}, rate: 1/s, burst: 1}");
+    let sidecar = github(&app, "rate_limit: {per: {header: x-tenant}, rate: 1/m, burst: 1}");
     let of = |tenant: &str, n| push(n).header("X-Tenant", tenant);
     assert_eq!(
         outcomes(&sidecar, [of("a", 1), of("a", 2), of("b", 3), push(4), push(5)]),
@@ -78,7 +96,7 @@ fn each_value_in_the_body_has_its_own_rate() {
     let app = App::start();
     let sidecar = github(
         &app,
-        "rate_limit: {per: {json: /account}, rate: 1/s, burst: 1, status: 503}",
+        "rate_limit: {per: {json: /account}, rate: 1/m, burst: 1, status: 503}",
     );
     let of = |account: &str, n: usize| {
         signed::github(

@@ -444,6 +444,15 @@ fn tail_shows_requests_as_they_end_and_sixteen_may_read() {
     let app = App::start();
     let trial = Trial::new(&app, SOURCES);
     let admin = trial.process.admin;
+    for wrong in ["--source=strip", "--outcome=unverfied", "-n=5001", "--event="] {
+        let (code, said) = trial.run(&["tail", wrong]);
+        assert_eq!(code, 2, "{wrong}: {said}");
+    }
+    for wrong in ["source=strip", "outcome=unverfied", "refused=x", "trace_id=1"] {
+        for list in ["deliveries", "tail"] {
+            assert_eq!(look(admin, &format!("/api/v1/{list}?{wrong}")).status, 400, "{wrong}");
+        }
+    }
     let mut json = trial.start(&["tail", "-o", "json"]);
     let words = trial.start(&["tail", "--source", "github"]);
     // Both are there once a request that was sent after their start is seen.
@@ -459,6 +468,14 @@ fn tail_shows_requests_as_they_end_and_sixteen_may_read() {
     }
     words.wait_for("-> upstream delivered 200");
     assert!(!words.text().contains("stripe"), "{}", words.text());
+    // What has ended is shown first, the newest last.
+    assert_eq!(trial.run(&["send", "github"]).0, 0);
+    let one = look(admin, "/api/v1/deliveries?limit=1").json();
+    assert_eq!(one["deliveries"].as_array().map(Vec::len), Some(1), "{one}");
+    let past = trial.start(&["tail", "-n", "1", "--refused", "--outcome", "unverified"]);
+    past.wait_for("unverified");
+    assert!(!past.text().contains("delivered"), "{}", past.text());
+    drop(past);
 
     let mut readers = Vec::new();
     for _ in 0..14 {

@@ -2,7 +2,12 @@
 
 use super::{
     redis::RedisServer,
-    support::{App, Folder, PORTS, Process, Script, process::config, signed, wait_until, wire::Connection},
+    support::{
+        App, Folder, PORTS, Process, Script,
+        process::config,
+        signed, wait_until,
+        wire::{Connection, Request},
+    },
 };
 
 fn delivered(process: &Process) -> f64 {
@@ -306,4 +311,98 @@ fn a_destination_that_is_added_gets_what_is_not_delivered_yet_and_nothing_that_i
     let attempts = new.seen();
     let attempts: Vec<_> = attempts.iter().map(|seen| seen.header("hookward-attempt")).collect();
     assert_eq!(attempts, [Some("2"), Some("3")]);
+}
+
+/// A configuration with `sources` (two blanks deep) before the app.
+fn with_sources(app: &App, sources: &str) -> String {
+    format!("{PORTS}upstream: {}\nsources:\n{sources}", app.url())
+}
+
+fn token(path: &str, token: &str) -> Request {
+    Request::post(path, "{}").header("Authorization", format!("Bearer {token}"))
+}
+
+const OLD: &str = "an old token of some length";
+const NEW: &str = "a new token of some length";
+const PART: &str = "reload failed in part; old secrets stay in force";
+
+#[test]
+fn a_secret_that_goes_at_a_reload_stays_in_force_and_the_rest_is_swapped() {
+    for on_missing in ["unavailable", "fail"] {
+        let (app, folder) = (App::start(), Folder::new());
+        let (first, second) = (folder.write("first", NEW), folder.write("second", OLD));
+        let source = |path: &str| {
+            let files = format!("{{file: \"{}\"}}, {{file: \"{}\"}}", first.display(), second.display());
+            let sources = format!(
+                "  one: {{provider: token, path: /one, secrets: [{files}], on_missing_secret: {on_missing}}}\n  \
+                   other: {{provider: none, path: {path}, allow_unverified: true}}\n"
+            );
+            with_sources(&app, &sources)
+        };
+        let process = Process::run(&folder.write("hookward.yaml", &source("/other")));
+        let outcome = |path: &str, secret: &str| token(path, secret).send(process.webhooks).outcome().to_owned();
+        assert_eq!(
+            (outcome("/one", NEW), outcome("/one", OLD)),
+            ("delivered".to_owned(), "delivered".to_owned())
+        );
+
+        for gone in [&second, &first] {
+            std::fs::remove_file(gone).expect("it is there");
+        }
+        folder.write("hookward.yaml", &source("/moved"));
+        process.signal("-HUP");
+        let line = process.wait_for_log(PART);
+        assert_eq!(line["level"], "error", "{line}");
+        let error = line["error"].as_str().expect("the reason");
+        assert!(
+            error.contains("source `one`") && error.contains("does not exist"),
+            "{line}"
+        );
+        assert!(!error.contains(OLD) && !error.contains(NEW), "{line}");
+        wait_until("the gauge tells it", || {
+            process.metric("hookward_config_reload_success").abs() < f64::EPSILON
+        });
+        assert!(process.metric("hookward_reload_total{result=\"failure\"}") >= 1.0);
+        assert_eq!(outcome("/one", NEW), "delivered", "{on_missing}");
+        assert_eq!(outcome("/one", OLD), "delivered", "{on_missing}");
+        wait_until("the rest is swapped", || outcome("/moved", "") == "delivered");
+        assert_eq!(outcome("/other", ""), "no_source");
+
+        // What comes back with another text is taken.
+        folder.write("first", "the newest token of all");
+        folder.write("second", NEW);
+        process.signal("-HUP");
+        wait_until("the gauge tells it", || {
+            (process.metric("hookward_config_reload_success") - 1.0).abs() < f64::EPSILON
+        });
+        assert_eq!(outcome("/one", "the newest token of all"), "delivered");
+        assert_eq!(outcome("/one", NEW), "delivered");
+        assert_eq!(outcome("/one", OLD), "unverified");
+    }
+}
+
+#[test]
+fn a_source_of_which_one_secret_is_missing_serves_with_the_others() {
+    let (app, folder) = (App::start(), Folder::new());
+    let there = folder.write("there", OLD);
+    let absent = there.with_file_name("absent");
+    let sources = format!(
+        "  one: {{provider: token, path: /one, secrets: [{{file: \"{}\"}}, {{file: \"{}\"}}], on_missing_secret: unavailable}}\n",
+        absent.display(),
+        there.display()
+    );
+    let process = Process::run(&folder.write("hookward.yaml", &with_sources(&app, &sources)));
+    let line = process.wait_for_log(&format!(
+        "the secret file `{}` does not exist; source `one` serves with its other secrets until it can be read",
+        absent.display()
+    ));
+    assert_eq!(line["level"], "warn", "{line}");
+    assert_eq!(token("/one", OLD).send(process.webhooks).outcome(), "delivered");
+    assert_eq!(token("/one", NEW).send(process.webhooks).outcome(), "unverified");
+    // A label is the place in the list, whichever secrets are there.
+    assert!(process.metric("hookward_secret_used_total{source=\"one\",secret=\"1\"}") >= 1.0);
+    folder.write("absent", NEW);
+    process.signal("-HUP");
+    process.wait_for_log("configuration reloaded");
+    assert_eq!(token("/one", NEW).send(process.webhooks).outcome(), "delivered");
 }

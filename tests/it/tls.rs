@@ -1,7 +1,7 @@
 //! TLS that ends at the sidecar: HTTP/1.1 and HTTP/2, client certificates, rotation without a gap.
 
 use super::support::{
-    App, Authority, Folder, Issued, PORTS, Process, Request,
+    App, Authority, Folder, Issued, PORTS, Process, Request, Sidecar,
     process::{config, hookward, text},
     secure::{self, NAME},
     signed::{GITHUB, push},
@@ -299,4 +299,79 @@ fn send_believes_its_own_certificate_only() {
     let said = text(&output.stdout) + &text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("certificate") && app.seen().is_empty(), "{said}");
+}
+
+#[test]
+fn failed_handshakes_are_counted_by_cause_and_summed_up_once_a_minute() {
+    let (app, folder) = (App::start(), Folder::new());
+    let (authority, clients) = (Authority::new("ours"), Authority::new("theirs"));
+    write(&folder, &authority.issue(NAME));
+    folder.write("clients.crt", &clients.pem());
+    let at = folder.0.display();
+    let listen = format!(
+        "listen: {{address: \"127.0.0.1:0\", tls: {{cert: {at}/tls.crt, key: {at}/tls.key, client_ca: {at}/clients.crt}}}}"
+    );
+    let sidecar = Sidecar::before(&app, &format!("{listen}\n{GITHUB}"));
+    let to = sidecar.addresses.webhooks;
+    let count = |cause: &str| sidecar.metric(&format!("hookward_tls_handshake_failures_total{{cause=\"{cause}\"}}"));
+    let metrics = String::from_utf8(Request::get("/metrics").send(sidecar.addresses.health).body).expect("text");
+    let causes = [
+        "not_tls",
+        "incompatible",
+        "client_certificate",
+        "alert",
+        "timeout",
+        "disconnected",
+        "other",
+    ];
+    for cause in causes {
+        let zero = format!("hookward_tls_handshake_failures_total{{cause=\"{cause}\"}} 0");
+        assert!(metrics.lines().any(|line| line == zero), "{zero}");
+    }
+    let summaries = || {
+        let logged = sidecar.logged();
+        let lines = logged.lines().filter(|line| line.contains("TLS handshakes failed"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // A probe that says nothing is no handshake.
+    drop(Connection::open(to));
+    assert!(Request::post("/github", "x").try_send(to).is_none());
+    wait_until("the first failure is logged at once", || summaries().len() == 1);
+    let first: serde_json::Value = serde_json::from_str(&summaries()[0]).expect("JSON");
+    assert_eq!((&first["level"], &first["not_tls"]), (&"warn".into(), &"1".into()));
+
+    // One that does not trust us, two without a certificate, one that leaves behind the first bytes of its hello.
+    assert!(secure::connect(to, &Authority::new("other").client(&[], None)).is_err());
+    for _ in 0..2 {
+        let gone = secure::connect(to, &authority.client(&[], None)).ok();
+        assert!(
+            gone.and_then(|(mut connection, _)| connection.exchange(&push(1)))
+                .is_none()
+        );
+    }
+    let mut leaving = Connection::open(to);
+    leaving.write(b"\x16\x03\x01\x02");
+    drop(leaving);
+    wait_until("all are counted", || {
+        [
+            ("not_tls", 1.0),
+            ("alert", 1.0),
+            ("client_certificate", 2.0),
+            ("disconnected", 1.0),
+        ]
+        .iter()
+        .all(|(cause, wanted)| (count(cause) - wanted).abs() < f64::EPSILON)
+    });
+    // Nothing is said of them before a minute has passed.
+    sidecar.advance(std::time::Duration::from_secs(59));
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    assert_eq!(summaries().len(), 1);
+    sidecar.advance(std::time::Duration::from_secs(1));
+    wait_until("a minute later they are", || summaries().len() == 2);
+    let second: serde_json::Value = serde_json::from_str(&summaries()[1]).expect("JSON");
+    let said = causes.map(|cause| second[cause].as_str().unwrap_or("").to_owned());
+    assert_eq!(said, ["", "", "2", "1", "", "1", ""]);
+    sidecar.advance(std::time::Duration::from_mins(2));
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    assert_eq!(summaries().len(), 2, "nothing failed since");
 }

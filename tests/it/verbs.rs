@@ -77,6 +77,33 @@ fn probe_drain_and_forget_find_a_running_sidecar() {
     assert_eq!(code, 69, "{said}");
 }
 
+/// A repeat has a record of its own, which a captured request of it names.
+#[test]
+fn a_captured_repeat_lets_itself_through_and_not_its_first_delivery() {
+    let (app, folder) = (App::start(), Folder::new());
+    let yaml = config(&app);
+    let process = Process::run(&folder.write("hookward.yaml", &yaml));
+    let yaml = yaml.replace("admin: 127.0.0.1:0", &format!("admin: {}", process.admin));
+    let file = folder.write("client.yaml", &yaml).display().to_string();
+    let body = br#"{"inputs":null,"ref":"refs/heads/main","sender":{"id":1},"workflow":"a.yml"}"#;
+    let request = |id| signed::github_event("/github", "workflow_dispatch", id, body);
+    for id in ["d-1", "d-2"] {
+        assert_eq!(request(id).send(process.webhooks).outcome(), "delivered");
+    }
+    for (id, other) in [("d-2", "d-1"), ("d-1", "d-2")] {
+        let captured = [request(id).head(), request(id).body.clone()].concat();
+        let captured = folder.write("captured.txt", &text(&captured)).display().to_string();
+        let output = hookward(&["forget", "github", "--request", &captured, "-c", &file]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(request(other).send(process.webhooks).outcome(), "duplicate");
+        assert_eq!(request(id).send(process.webhooks).outcome(), "delivered");
+        assert_eq!(request(id).send(process.webhooks).outcome(), "duplicate");
+    }
+    let seen = app.seen();
+    assert_eq!(seen[2].header("hookward-delivery"), seen[1].header("hookward-delivery"));
+    assert_eq!(seen[3].header("hookward-delivery"), seen[0].header("hookward-delivery"));
+}
+
 #[test]
 fn a_delivery_in_flight_is_not_forgotten() {
     let (app, folder) = (App::start(), Folder::new());

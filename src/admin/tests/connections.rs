@@ -32,28 +32,97 @@ fn bodies_and_heads_are_bounded() {
 }
 
 #[test]
-fn a_connection_above_the_bound_is_closed_and_room_is_made_again() {
+fn silent_connections_never_keep_a_probe_out() {
+    run(async {
+        let health = start(None, Bounds::default()).await;
+        let mut silent = Vec::new();
+        for n in 0..300 {
+            let mut stream = TcpStream::connect(health.address).await.expect("listening");
+            // Half of them begin a head that does not end.
+            if n % 2 == 0 {
+                stream.write_all(b"GET /livez HTTP/1.1\r\nHost: l").await.expect("sent");
+            }
+            silent.push(stream);
+        }
+        for _ in 0..3 {
+            assert_eq!(health.get("/livez", "").await.0, 200);
+        }
+        // The oldest have gone.
+        let mut rest = Vec::new();
+        drop(silent[1].read_to_end(&mut rest).await);
+        assert_eq!(rest, b"");
+    });
+}
+
+/// A connection whose first request has been answered, from an address of loopback.
+async fn answered(to: SocketAddr, from: [u8; 4]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("an address of loopback");
+    let mut stream = socket.connect(to).await.expect("listening");
+    assert!(answers(&mut stream).await);
+    stream
+}
+
+/// Is a further request answered?
+async fn answers(stream: &mut TcpStream) -> bool {
+    let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut answer = [0; 1024];
+    stream.write_all(request).await.is_ok() && matches!(stream.read(&mut answer).await, Ok(1..))
+}
+
+#[test]
+fn at_its_bound_a_peer_loses_its_own_oldest_idle_connection_and_no_other() {
     run(async {
         let bounds = Bounds {
-            connections: 1,
+            connections: 4,
+            of_a_peer: 2,
             ..Bounds::default()
         };
         let health = start(None, bounds).await;
-        let mut first = TcpStream::connect(health.address).await.expect("listening");
-        let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        first.write_all(request).await.expect("sent");
-        let mut begun = [0; 12];
-        first.read_exact(&mut begun).await.expect("an answer");
-        assert_eq!(&begun, b"HTTP/1.1 200");
-        assert_eq!(health.raw("GET /livez HTTP/1.1\r\n\r\n").await, "");
-        drop(first);
-        // The listener hears of the close some time after we did.
-        while health
-            .raw("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .await
-            .is_empty()
-        {
-            tokio::task::yield_now().await;
+        let (ours, theirs) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+        let mut first = answered(health.address, ours).await;
+        let mut second = answered(health.address, ours).await;
+        let mut flood = Vec::new();
+        for _ in 0..10 {
+            flood.push(answered(health.address, theirs).await);
+        }
+        // Now the second is the one that has been idle for longer.
+        assert!(answers(&mut first).await);
+        let mut third = answered(health.address, ours).await;
+        assert!(!answers(&mut second).await);
+        assert!(answers(&mut first).await && answers(&mut third).await);
+        // A third peer takes the oldest idle one of all.
+        assert!(answers(&mut flood[9]).await);
+        answered(health.address, [127, 0, 0, 3]).await;
+        assert!(!answers(&mut flood[8]).await);
+        assert!(answers(&mut flood[9]).await);
+    });
+}
+
+#[test]
+fn a_connection_with_an_answer_under_way_is_not_evicted() {
+    run(async {
+        let bounds = Bounds {
+            connections: 2,
+            of_a_peer: 2,
+            ..Bounds::default()
+        };
+        let admin = start(Some(Access::Loopback), bounds).await;
+        let mut readers = Vec::new();
+        for _ in 0..2 {
+            let mut reader = TcpStream::connect(admin.address).await.expect("listening");
+            let request = b"GET /api/v1/tail HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            reader.write_all(request).await.expect("sent");
+            assert_ne!(reader.read(&mut [0; 4096]).await.expect("a head"), 0);
+            readers.push(reader);
+        }
+        assert_eq!(admin.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await, "");
+        admin
+            .sidecar
+            .recent
+            .push(crate::telemetry::Shelf::Deliveries, br#"{"source":"stripe"}"#);
+        for reader in &mut readers {
+            assert_ne!(reader.read(&mut [0; 4096]).await.expect("it goes on"), 0);
         }
     });
 }

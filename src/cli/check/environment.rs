@@ -9,7 +9,12 @@ use crate::{
     config::{self, Machine, Settings},
     event::Clock,
 };
-use std::{io, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    time::Duration,
+};
 
 const GROUP: &str = "environment";
 /// What a record takes in the in-process ledger, bytes: about 11 MiB for the 65536 of the default.
@@ -65,6 +70,9 @@ pub(super) fn check(settings: &Settings, clock: &dyn Clock, report: &mut Report)
         report.add(address(port));
     }
     memory(settings, report);
+    if let Some(folder) = &settings.state_dir {
+        report.add(state_dir(folder));
+    }
     if !matches!(
         surroundings.redis,
         Some(Ok(RedisFacts {
@@ -105,6 +113,19 @@ fn address(port: &Port) -> Check {
                 .with_hint("if that is this hookward, already running, use --offline")
         }
         Err(error) => Check::problem(GROUP, what, format!("{address} cannot be listened on: {error}")),
+    }
+}
+
+/// Whether a file can be made there is tried out: permissions, quotas and read-only mounts all speak then.
+fn state_dir(folder: &Path) -> Check {
+    const NAME: &str = "state_dir";
+    let tried = folder.join(format!(".hookward-check.{}", std::process::id()));
+    let made = File::create_new(&tried).and_then(|_| fs::remove_file(&tried));
+    let folder = folder.display();
+    match made {
+        Ok(()) => Check::ok(GROUP, NAME, format!("{folder} can be written to")),
+        Err(error) => Check::problem(GROUP, NAME, format!("{folder} cannot be written to: {error}"))
+            .with_hint("create the directory, and let the user that hookward runs as write to it"),
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Capture, Unjudged> {
         notes.push("the capture ends within its head: no empty line, no body".to_owned());
     }
     let body = body(&headers, rest, &mut notes);
+    if target.contains(&b'#') {
+        return Err(Unjudged::Malformed("malformed: a fragment in the target".to_owned()));
+    }
     let target = std::str::from_utf8(target)
         .map_err(|_| Unjudged::Malformed("malformed: the target is no path that HTTP allows".to_owned()))?;
     let capture = Capture::new(method, target, headers, body)?;
@@ -189,6 +192,7 @@ mod tests {
         for text in [
             "POST /x HTTP/3.0\r\n\r\n",
             "POST x HTTP/1.1\r\n\r\n",
+            "POST /x#y HTTP/1.1\r\n\r\n",
             "POST /x HTTP/1.1\r\nno colon\r\n\r\n",
             "POST /x HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
             "POST /x HTTP/1.1\r\nA : b\r\n\r\n",

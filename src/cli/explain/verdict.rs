@@ -44,8 +44,8 @@ pub(super) struct Verdict {
     pub event: Option<String>,
     /// `Hookward-Delivery`; absent where each request is a delivery of its own.
     pub delivery: Option<String>,
-    /// The ledger key, which names a delivery where its id alone would not.
-    pub key: Option<DeliveryKey>,
+    /// The ledger keys, which name a delivery where its id alone would not: of a repeat, and of its first delivery.
+    pub keys: Vec<DeliveryKey>,
     /// For people: when it was judged, and why then.
     pub judged_at: Option<String>,
 }
@@ -74,7 +74,7 @@ impl Verdict {
             reason,
             event: None,
             delivery: None,
-            key: None,
+            keys: Vec::new(),
             judged_at: None,
         }
     }
@@ -90,7 +90,7 @@ impl Verdict {
             diagnosis: Vec::new(),
             event: None,
             delivery: None,
-            key: None,
+            keys: Vec::new(),
             judged_at: None,
         }
     }
@@ -194,7 +194,7 @@ impl Case<'_> {
             )],
             event: None,
             delivery: None,
-            key: None,
+            keys: Vec::new(),
             judged_at: None,
         }
     }
@@ -246,7 +246,7 @@ impl Case<'_> {
             diagnosis: self.besides(evidence),
             event: evidence.events.last().map(ToString::to_string),
             delivery: named.then(|| identity.delivery.to_string()),
-            key: identity.tracked.then_some(identity.key),
+            keys: keys(&identity),
             judged_at: None,
         }
     }
@@ -277,7 +277,7 @@ impl Case<'_> {
             diagnosis,
             event: None,
             delivery: None,
-            key: None,
+            keys: Vec::new(),
             judged_at: None,
         }
     }
@@ -330,4 +330,16 @@ fn proven_by(evidence: &Evidence, secrets: usize) -> String {
         Some(index) if secrets > 1 => format!("{what} matches secret {} of {secrets}", index + 1),
         _ => format!("{what} matches"),
     }
+}
+
+/// The record of the repeat that this request may be, then that of the first delivery.
+fn keys(identity: &DeliveryIdentity) -> Vec<DeliveryKey> {
+    if !identity.tracked {
+        return Vec::new();
+    }
+    let own = identity
+        .values
+        .variant()
+        .map(|variant| identity.key.of_repeat(&variant));
+    own.into_iter().chain([identity.key]).collect()
 }

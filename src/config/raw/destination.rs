@@ -7,7 +7,7 @@ use super::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// `upstream`, short or long.
+/// `upstream` or a destination, short (its URL) or long.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::config) enum Upstream {
@@ -29,7 +29,7 @@ pub(in crate::config) struct Destination {
     pub timeout: Option<DurationText>,
     /// How long an app that refuses connections is tried again. Default `defaults.connect_wait`, else 3s.
     pub connect_wait: Option<DurationText>,
-    /// Fixed headers for it.
+    /// Fixed headers for it; none that hookward sets itself or always removes.
     pub headers: Option<Named<Text>>,
     /// A Standard Webhooks signature of ours for it.
     pub sign: Option<Sign>,
@@ -37,7 +37,8 @@ pub(in crate::config) struct Destination {
     pub sign_unverified: Option<bool>,
     /// Statuses of the app that become another one for the sender.
     pub map_status: Option<Named<Status>>,
-    /// Forward credentials that are themselves the proof (tokens, basic, JWT).
+    /// Forward the credential that proves the sender: the `Authorization` of a token, basic or JWT source, or the token
+    /// wherever it stands. Default false: a destination does not receive it. The plain `upstream` always does.
     pub forward_credentials: Option<bool>,
 }
 

@@ -20,7 +20,8 @@ pub(in crate::config) struct Source {
     /// A preset (`hookward providers` lists them), `custom` with `verify`, `token`, or `none`.
     #[schemars(required)]
     pub provider: Option<ProviderText>,
-    /// The path that it sends to; `/hooks/*` takes everything below `/hooks/`.
+    /// The path that it sends to; `/hooks/*` takes everything below `/hooks/`, less what an app could read as another
+    /// source's path (other case, a trailing slash, `;parameters`).
     pub path: Option<PathText>,
     /// Several of them.
     pub paths: Option<Listed<PathText>>,
@@ -74,7 +75,7 @@ pub(in crate::config) struct Defaults {
     pub tolerance: Option<Tolerance>,
     /// The replay ledger. Default {keep: 24h, duplicates: acknowledge}.
     pub replay: Option<Replay>,
-    /// The rate limit. Default {per: source, rate: 200/s, burst: 1000, scope: replica}.
+    /// The rate limit. Default {per: source, rate: 200/s, burst: 1000, scope: replica}; for `provider: none` burst 200.
     pub rate_limit: Option<RateLimit>,
     /// Time for an answer of the app. Default 10s.
     pub timeout: Option<DurationText>,
@@ -213,6 +214,8 @@ pub(in crate::config) struct ReplayLong {
 #[serde(untagged)]
 pub(in crate::config) enum RateLimit {
     Off(Off),
+    /// The rate; burst: five times its count.
+    Short(RateText),
     On(RateLimitLong),
 }
 
@@ -224,7 +227,7 @@ pub(in crate::config) struct RateLimitLong {
     pub per: Option<Per>,
     /// How fast it refills. Default 200/s.
     pub rate: Option<RateText>,
-    /// How many at once. Default: with a rate of its own that rate's count, else 1000.
+    /// How many at once. Default: with a rate of its own that rate's count, else 1000 (`provider: none`: 200).
     #[schemars(range(min = 1, max = 10_000_000))]
     pub burst: Option<u32>,
     /// Where it is counted: in each replica by itself, or by all of them together in Redis. Default `replica`.

@@ -27,6 +27,8 @@ pub(super) struct Defaults {
     pub duplicates: Duplicates,
     /// `None`: off.
     pub rate_limit: Option<LimitSpec>,
+    /// The same for a source that verifies nothing.
+    pub unverified_rate_limit: Option<LimitSpec>,
     pub timeout: Duration,
     pub connect_wait: Duration,
     pub on_missing: OnMissing,
@@ -37,6 +39,10 @@ const TOLERANCE: Duration = Duration::from_mins(5);
 const KEEP: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
+
+/// The burst of a source that verifies nothing, where none is configured: one second of the built-in rate. Anybody can
+/// spend it, and each request of it may wait for a slow app.
+const UNVERIFIED_BURST: u32 = 200;
 
 /// The rate limit of a source about which nothing is said.
 fn rate_limit() -> LimitSpec {
@@ -62,6 +68,17 @@ impl Reader<'_> {
         let keep_at = spot.at("replay").at("keep");
         let keep = self.parsed(long.and_then(|long| long.keep.as_deref()), keep_at, value::positive);
         let tolerance = raw.and_then(|raw| raw.tolerance.as_ref());
+        let limit = raw.and_then(|raw| raw.rate_limit.as_ref());
+        let rate_limit = self.rate_limit(limit, spot.at("rate_limit"), Some(&rate_limit()));
+        let chosen = match limit {
+            Some(raw::RateLimit::On(long)) => long.rate.is_some() || long.burst.is_some(),
+            Some(raw::RateLimit::Short(_)) => true,
+            Some(raw::RateLimit::Off(_)) | None => false,
+        };
+        let unverified_rate_limit = rate_limit.clone().map(|limit| LimitSpec {
+            burst: if chosen { limit.burst } else { UNVERIFIED_BURST },
+            ..limit
+        });
         let window = self.window(tolerance, spot.at("tolerance"));
         Defaults {
             max_body: self
@@ -80,11 +97,8 @@ impl Reader<'_> {
             keep: keep.unwrap_or(KEEP),
             keep_span: keep.map(|_| keep_at.value()),
             duplicates: long.and_then(|long| long.duplicates).unwrap_or(Duplicates::Acknowledge),
-            rate_limit: self.rate_limit(
-                raw.and_then(|raw| raw.rate_limit.as_ref()),
-                spot.at("rate_limit"),
-                Some(&rate_limit()),
-            ),
+            rate_limit,
+            unverified_rate_limit,
             timeout: self
                 .parsed(
                     raw.and_then(|raw| raw.timeout.as_deref()),
@@ -132,6 +146,7 @@ impl Reader<'_> {
         let long = match raw {
             None => return base.cloned(),
             Some(raw::RateLimit::Off(_)) => return None,
+            Some(raw::RateLimit::Short(rate)) => return Some(self.rate_alone(rate, spot, base)),
             Some(raw::RateLimit::On(long)) => long,
         };
         let mut spec = base.cloned().unwrap_or_else(rate_limit);
@@ -159,6 +174,14 @@ impl Reader<'_> {
             spec.per = per;
         }
         Some(spec)
+    }
+
+    /// `rate_limit: 100/s`.
+    fn rate_alone(&self, rate: &str, spot: Spot<'_>, base: Option<&LimitSpec>) -> LimitSpec {
+        let spec = base.cloned().unwrap_or_else(rate_limit);
+        let rate = self.parsed(Some(rate), spot, value::rate).unwrap_or(spec.rate);
+        let burst = rate.count.saturating_mul(5);
+        LimitSpec { rate, burst, ..spec }
     }
 
     fn per(&self, raw: &raw::Per, spot: Spot<'_>) -> Option<Per> {

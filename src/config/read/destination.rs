@@ -17,26 +17,20 @@ use crate::{
     upstream::{DestinationSpec, DestinationUrl, Lane, Secure},
 };
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// Headers that are framing, or ours: a fixed one would break the request or forge our word.
-const FORBIDDEN: [&str; 10] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-];
 
 /// Every destination of the file by name; `None`: there is one, and it was reported.
 pub(super) struct Destinations {
     list: Vec<(String, Option<Arc<DestinationSpec>>)>,
+}
+
+fn kind_of(name: &DestinationName) -> Kind {
+    if *name == DestinationName::upstream() {
+        Kind::Upstream
+    } else {
+        Kind::Destination
+    }
 }
 
 /// What is wrong was said.
@@ -86,20 +80,8 @@ impl Reader<'_> {
         match &raw.upstream {
             None if spot.exists() => list.push((upstream.to_string(), None)),
             None => {}
-            Some(raw::Upstream::Short(text)) => {
-                let url = self.parsed(Some(text), spot, |text| url::destination(text, Kind::Upstream));
-                let spec = url.and_then(|url| {
-                    let tls = self.secure(None, Some(&url), spot).ok()?;
-                    let name = upstream.clone();
-                    Some(DestinationSpec {
-                        tls,
-                        ..plain(name, url, defaults)
-                    })
-                });
-                list.push((upstream.to_string(), spec.map(Arc::new)));
-            }
-            Some(raw::Upstream::Long(long)) => {
-                let spec = self.destination(upstream.clone(), long, spot, defaults);
+            Some(raw) => {
+                let spec = self.either(upstream.clone(), raw, spot, defaults);
                 list.push((upstream.to_string(), spec.map(Arc::new)));
             }
         }
@@ -117,10 +99,30 @@ impl Reader<'_> {
             let parsed = parsed.map_err(|fault| self.problems.error(spot.label(), fault)).ok();
             let spec = parsed
                 .zip(raw.as_ref())
-                .and_then(|(name, raw)| self.destination(name, raw, spot, defaults));
+                .and_then(|(name, raw)| self.either(name, raw, spot, defaults));
             list.push((name.clone(), spec.map(Arc::new)));
         }
         Destinations { list }
+    }
+
+    /// A destination in its short or its long form.
+    fn either(
+        &self,
+        name: DestinationName,
+        raw: &raw::Upstream,
+        spot: Spot<'_>,
+        defaults: &Defaults,
+    ) -> Option<DestinationSpec> {
+        let text = match raw {
+            raw::Upstream::Long(long) => return self.destination(name, long, spot, defaults),
+            raw::Upstream::Short(text) => text,
+        };
+        let url = self.parsed(Some(text), spot, |text| url::destination(text, kind_of(&name)))?;
+        let tls = self.secure(None, Some(&url), spot).ok()?;
+        Some(DestinationSpec {
+            tls,
+            ..plain(name, url, defaults)
+        })
     }
 
     fn destination(
@@ -131,7 +133,7 @@ impl Reader<'_> {
         defaults: &Defaults,
     ) -> Option<DestinationSpec> {
         let is_upstream = name == DestinationName::upstream();
-        let kind = if is_upstream { Kind::Upstream } else { Kind::Destination };
+        let kind = kind_of(&name);
         let timeout = self
             .parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive)
             .unwrap_or(defaults.timeout);
@@ -154,7 +156,7 @@ impl Reader<'_> {
                 .hint("lengthen `timeout`, or shorten `connect_wait`"),
             );
         }
-        let headers = self.fixed_headers(raw.headers.as_ref(), spot.at("headers"));
+        let headers = self.fixed_headers(raw.headers.as_ref(), spot.at("headers"), spot.has("sign"));
         let map_status = self.map_status(raw.map_status.as_ref(), spot.at("map_status"));
         let sign = raw
             .sign
@@ -213,6 +215,7 @@ impl Reader<'_> {
         };
         let url = url.ok_or(Reported)?;
         if !url.secure {
+            self.warn_of_clear_text(url, if spot.has("url") { spot.at("url") } else { spot });
             return Ok(None);
         }
         Secure::new(settings, &url.host).map(Some).map_err(|error| {
@@ -222,41 +225,18 @@ impl Reader<'_> {
         })
     }
 
-    fn fixed_headers(&self, raw: Option<&Named<raw::Text>>, spot: Spot<'_>) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = Vec::new();
-        for (name, text) in raw.iter().flat_map(|list| &list.0) {
-            let at = spot.at(name);
-            let Ok(header) = HeaderName::try_from(name.as_str()) else {
-                self.problems.error(
-                    at.label(),
-                    Fault::new(format!("`{}` is not the name of a header", excerpt(name))),
-                );
-                continue;
-            };
-            let ours = header.as_str().replace('_', "-").starts_with("hookward-");
-            if ours || FORBIDDEN.contains(&header.as_str()) {
-                let why = if ours {
-                    "it is what hookward itself says"
-                } else {
-                    "it frames the request"
-                };
-                self.problems.error(
-                    at.label(),
-                    Fault::new(format!("the header `{header}` cannot be fixed: {why}")).hint("take it out"),
-                );
-                continue;
-            }
-            let Some(text) = text else { continue };
-            match HeaderValue::try_from(&**text) {
-                Ok(value) => headers.push((header, value)),
-                Err(_) => self.problems.error(
-                    at.value(),
-                    Fault::new(format!("the value of `{header}` cannot stand in a header"))
-                        .hint("no line breaks and no control characters"),
-                ),
-            }
+    fn warn_of_clear_text(&self, url: &DestinationUrl, spot: Spot<'_>) {
+        if url::is_loopback(&url.host) {
+            return;
         }
-        headers
+        self.problems.warn(
+            spot.value(),
+            Fault::new(format!(
+                "`{}` is on another machine and its URL does not ask for TLS: bodies and credentials travel in clear",
+                excerpt(&url.host)
+            ))
+            .hint("begin the URL with `https://`, or keep the network between them private"),
+        );
     }
 
     fn map_status(&self, raw: Option<&Named<raw::Status>>, spot: Spot<'_>) -> BTreeMap<u16, StatusCode> {

@@ -86,8 +86,8 @@ impl Reader<'_> {
             Some(raw::Admin::Short(text)) => (self.parsed(Some(text), spot, value::address)?, None),
             Some(raw::Admin::Long(long)) => {
                 let token = match self.secret(long.token.as_ref(), spot.at("token"), "`admin`", FAIL) {
-                    Fetched::Held(held) => Some(held.secret),
-                    Fetched::Missing(_) | Fetched::Refused => None,
+                    Fetched::Held(held) | Fetched::Kept(held, _) => Some(held.secret),
+                    Fetched::Missing(..) | Fetched::Refused => None,
                 };
                 (
                     self.parsed(long.address.as_deref(), spot.at("address"), value::address)?,

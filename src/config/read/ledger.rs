@@ -9,6 +9,7 @@ use crate::config::{
     value,
 };
 use crate::{
+    event::PathRule,
     provider::Tolerance,
     replay::{OnOutage, ReplayPolicy},
 };
@@ -172,6 +173,31 @@ impl Reader<'_> {
                     .hint("add `redis`, or take it out"),
             );
         }
+    }
+
+    /// The ledger's key holds the path: each further one is a ledger of its own for a request that is valid on all of them.
+    pub(super) fn warn_of_paths(
+        &self,
+        name: &str,
+        scheme: &Scheme,
+        replay: Option<ReplayPolicy>,
+        paths: &[(PathRule, Span)],
+    ) {
+        let is_prefix = |(path, _): &&(PathRule, Span)| matches!(path, PathRule::Below(_));
+        let prefixes = paths.iter().filter(is_prefix).count();
+        // The key of what arrives below a prefix holds no path.
+        let ledgers = paths.len() - prefixes + prefixes.min(1);
+        if replay.is_none() || scheme.facts.signs_path || ledgers < 2 {
+            return;
+        }
+        self.problems.warn(
+            paths[1].1.clone(),
+            Fault::new(format!(
+                "the signature of `{}` does not cover the path: a captured request of source `{name}` is new once more on each of its {} paths",
+                scheme.facts.name, ledgers
+            ))
+            .hint("keep one path, or make each path a source with a secret of its own"),
+        );
     }
 }
 

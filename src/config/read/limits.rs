@@ -15,6 +15,8 @@ use ipnet::IpNet;
 use std::{num::NonZeroUsize, ops::Deref, time::Duration};
 
 const MOST_BUFFERED: u64 = 64 << 20;
+/// As long as a request's body may be where nobody says otherwise.
+const ANSWER_BYTES: u64 = 1 << 20;
 const PENALTY: PenaltySpec = PenaltySpec {
     rate: Rate {
         count: 30,
@@ -45,6 +47,8 @@ impl Reader<'_> {
             }
             text => self.parsed(text, spot.at("buffered_bytes"), value::size),
         };
+        let answer_bytes = raw.and_then(|raw| raw.answer_bytes.as_deref());
+        let answer_bytes = self.parsed(answer_bytes, spot.at("answer_bytes"), value::size);
         let header_timeout = time(raw.and_then(|raw| raw.header_timeout.as_deref()), "header_timeout", 5);
         let body_timeout = time(raw.and_then(|raw| raw.body_timeout.as_deref()), "body_timeout", 10);
         let shutdown_grace = time(raw.and_then(|raw| raw.shutdown_grace.as_deref()), "shutdown_grace", 15);
@@ -55,6 +59,7 @@ impl Reader<'_> {
             connections: count(raw.and_then(|raw| raw.connections), 10_000)?.get(),
             in_flight: count(raw.and_then(|raw| raw.in_flight), 1024)?.get(),
             buffered_bytes: buffered_bytes?,
+            answer_bytes: answer_bytes.unwrap_or(ANSWER_BYTES),
             header_timeout,
             body_timeout,
             shutdown_grace,
@@ -101,7 +106,11 @@ impl Reader<'_> {
             Some(Forwarding::Forwarded) => HeaderName::from_static("forwarded"),
             Some(Forwarding::XForwardedFor) | None => HeaderName::from_static("x-forwarded-for"),
         };
-        ClientIp { trust, header }
+        ClientIp {
+            direct: trust.is_empty() && spot.has("trust"),
+            trust,
+            header,
+        }
     }
 
     /// A list of networks. Bits behind the prefix are cut off and reported as a warning, as other proxies do.

@@ -5,10 +5,14 @@ use crate::config::{
     problem::{Fault, excerpt},
     raw::{self, Fields, Listed, Named, OnMissing, Setting},
     secrets::Fetched,
+    settings::Origin,
     spot::Spot,
     value,
 };
-use crate::provider::{Options, Preset};
+use crate::{
+    event::Secret,
+    provider::{Options, Preset},
+};
 use std::{collections::BTreeMap, ops::Deref};
 
 impl Reader<'_> {
@@ -94,29 +98,44 @@ impl Reader<'_> {
                     continue;
                 }
                 Some(Setting::Text(text)) => text.clone(),
-                Some(Setting::Secret(raw)) => match self.secret(Some(raw), at, &format!("source `{name}`"), on_missing)
-                {
-                    Fetched::Held(held) => {
-                        if let Ok(text) = std::str::from_utf8(held.secret.expose()) {
-                            text.to_owned()
-                        } else {
-                            self.problems.error(
-                                at.label(),
-                                Fault::new(format!("`{key}` of source `{name}` is not UTF-8")),
-                            );
+                Some(Setting::Secret(raw)) => {
+                    let whose = format!("source `{name}`");
+                    let held = |_: &Origin| self.held_setting(name, key);
+                    let held = match self.secret_or_held(Some(raw), at, &whose, on_missing, held) {
+                        Fetched::Held(held) => held,
+                        Fetched::Kept(held, reason) => {
+                            secrets.kept.push(reason);
+                            held
+                        }
+                        Fetched::Missing(fault, span) => {
+                            secrets.lacks_setting(fault, span);
+                            // The scheme can then be read all the same; the source answers 503.
+                            settings.insert(key.clone(), MISSING.to_owned());
                             continue;
                         }
-                    }
-                    Fetched::Missing(reason) => {
-                        secrets.missing = Some(reason);
+                        Fetched::Refused => continue,
+                    };
+                    if let Ok(text) = std::str::from_utf8(held.secret.expose()) {
+                        text.to_owned()
+                    } else {
+                        self.problems.error(
+                            at.label(),
+                            Fault::new(format!("`{key}` of source `{name}` is not UTF-8")),
+                        );
                         continue;
                     }
-                    Fetched::Refused => continue,
-                },
+                }
             };
             settings.insert(key.clone(), text);
         }
         settings
+    }
+
+    /// What one of `settings` is in force, at a reload.
+    fn held_setting(&self, name: &str, key: &str) -> Option<Secret> {
+        let held = self.held_source(name).filter(|source| source.unavailable.is_none())?;
+        let text = held.options.settings.get(key)?;
+        Some(Secret::new(text.clone().into_bytes()))
     }
 
     fn pinned_in_settings(
@@ -188,6 +207,9 @@ impl Reader<'_> {
         }
     }
 }
+
+/// Stands for one of `settings` that cannot be read now, of a source that answers 503 until it can.
+const MISSING: &str = "missing";
 
 /// Settings that stand in for `secrets`: what others would fetch from the provider.
 const PINNED: [&str; 2] = ["certificate", "jwks"];

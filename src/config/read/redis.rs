@@ -4,17 +4,20 @@ use super::{FAIL, Reader};
 use crate::{
     config::{
         problem::Fault,
-        raw::{self, Listed},
+        raw::{self, Listed, RedisLong},
         secrets::Fetched,
         settings::Redis,
         spot::Spot,
-        url::redis::{self as url, Address, RedisUrl},
+        url::{
+            is_loopback,
+            redis::{self as url, Address, RedisUrl},
+        },
         value,
     },
     event::Secret,
     store::{Access, Login, Place, Server},
 };
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 /// What stands in keys where the configuration names nothing.
 const NAMESPACE: &str = "hookward";
@@ -30,27 +33,53 @@ struct Found {
     tls: bool,
 }
 
+impl Found {
+    /// Is a server of it on another machine, as far as the URLs say? Of a master, its sentinels are known.
+    fn is_remote(&self) -> bool {
+        let servers = match &self.place {
+            Place::Unix(_) => &[][..],
+            Place::Server(server) => std::slice::from_ref(server),
+            Place::Cluster(servers) => servers,
+            Place::Sentinel { sentinels, .. } => sentinels,
+        };
+        servers.iter().any(|server| !is_loopback(&server.host))
+    }
+}
+
 impl Reader<'_> {
     /// Outer `None`: reported. Inner `None`: the ledger lives in this process.
     #[expect(clippy::option_option, reason = "both are absences, of different things")]
     pub(super) fn redis(&self, raw: Option<&raw::Redis>, spot: Spot<'_>) -> Option<Option<Redis>> {
-        let Some(raw) = raw else { return Some(None) };
+        let nothing = RedisLong::default();
+        let (short, raw) = match raw {
+            None => return Some(None),
+            Some(raw::Redis::Short(url)) => (Some(url), &nothing),
+            Some(raw::Redis::Long(long)) => (None, &**long),
+        };
         let timeout = self.parsed(raw.timeout.as_deref(), spot.at("timeout"), value::positive);
-        let namespace = self.namespace(raw.namespace.as_deref(), spot);
         let mut login = Login {
             username: raw.username.as_deref().map(str::to_owned),
             password: self.redis_password(raw.password.as_ref(), spot, "`redis`"),
         };
-        let found = match self.form(spot) {
-            Some("url") => self.one(raw, spot, &mut login),
-            Some("urls") => self.cluster(raw, spot),
-            Some(_) => self.sentinels(raw.sentinel.as_ref(), spot.at("sentinel")),
-            None => None,
+        let found = match (short, short.map_or_else(|| self.form(spot), |_| None)) {
+            (Some(url), _) => self.one(Some(url), spot, spot, &mut login),
+            (None, Some("url")) => self.one(raw.url.as_ref(), spot.at("url"), spot, &mut login),
+            (None, Some("urls")) => self.cluster(raw, spot),
+            (None, Some(_)) => self.sentinels(raw.sentinel.as_ref(), spot.at("sentinel")),
+            (None, None) => None,
         };
         self.is_login(&login, spot, "redis");
         let sentinel = self.sentinel_login(raw.sentinel.as_ref(), spot.at("sentinel"));
         let tls = raw.tls.as_ref().map(|tls| self.redis_tls(tls, spot.at("tls")));
+        let namespace = self.namespace(raw.namespace.as_deref(), spot, found.as_ref());
         let found = found?;
+        if !found.tls && found.is_remote() {
+            self.problems.warn(
+                spot.label(),
+                Fault::new("`redis` is on another machine and its URL does not ask for TLS: its password and the ledger's records travel in clear")
+                    .hint("begin the URL with `rediss://`, or keep the network between them private"),
+            );
+        }
         if !found.tls && spot.has("tls") {
             let fault = Fault::new("`tls` does nothing here: the URL does not ask for TLS");
             self.problems.error(
@@ -94,10 +123,9 @@ impl Reader<'_> {
         Some(form)
     }
 
-    /// `url`.
-    fn one(&self, raw: &raw::Redis, spot: Spot<'_>, login: &mut Login) -> Option<Found> {
-        let at = spot.at("url");
-        let url = self.parsed(raw.url.as_deref(), at, url::server)?;
+    /// `url`, which stands at `at`.
+    fn one(&self, url: Option<&raw::UrlText>, at: Spot<'_>, spot: Spot<'_>, login: &mut Login) -> Option<Found> {
+        let url = self.parsed(url.map(Deref::deref), at, url::server)?;
         if let Some((user, secret)) = url.user {
             if !secret.is_empty() && spot.lacks("password") {
                 self.problems.warn(
@@ -129,7 +157,7 @@ impl Reader<'_> {
     }
 
     /// `urls`: some of the nodes of a Cluster.
-    fn cluster(&self, raw: &raw::Redis, spot: Spot<'_>) -> Option<Found> {
+    fn cluster(&self, raw: &RedisLong, spot: Spot<'_>) -> Option<Found> {
         let (seeds, tls) = self.servers(raw.urls.as_ref(), spot.at("urls"), "`urls`", url::server)?;
         Some(Found {
             place: Place::Cluster(seeds),
@@ -215,8 +243,8 @@ impl Reader<'_> {
 
     fn redis_password(&self, raw: Option<&raw::Secret>, spot: Spot<'_>, whose: &str) -> Option<Secret> {
         let secret = match self.secret(Some(raw?), spot.at("password"), whose, FAIL) {
-            Fetched::Held(held) => held.secret,
-            Fetched::Missing(_) | Fetched::Refused => return None,
+            Fetched::Held(held) | Fetched::Kept(held, _) => held.secret,
+            Fetched::Missing(..) | Fetched::Refused => return None,
         };
         if std::str::from_utf8(secret.expose()).is_err() {
             self.problems.error(
@@ -238,17 +266,20 @@ impl Reader<'_> {
         }
     }
 
-    fn namespace(&self, raw: Option<&str>, spot: Spot<'_>) -> String {
+    /// `namespace`, which a Redis on another machine needs: others can share it.
+    fn namespace(&self, raw: Option<&str>, spot: Spot<'_>, found: Option<&Found>) -> String {
         match raw {
             Some(name) if self.is_label(name, spot.at("namespace")) => name.to_owned(),
             Some(_) => NAMESPACE.to_owned(),
             None => {
-                if spot.lacks("namespace") {
-                    self.problems.warn(
-                        spot.label(),
-                        Fault::new("`redis.namespace` is not set: another installation on this Redis would answer for this one")
-                            .hint("add `namespace: NAME`, one for each of staging, production, …"),
-                    );
+                let fault = Fault::new(
+                    "`redis.namespace` is not set: another installation on this Redis would answer for this one",
+                )
+                .hint("add `namespace: NAME`, one for each of staging, production, …");
+                match found {
+                    _ if !spot.lacks("namespace") => {}
+                    Some(found) if found.is_remote() => self.problems.error(spot.label(), fault),
+                    _ => self.problems.warn(spot.label(), fault),
                 }
                 NAMESPACE.to_owned()
             }

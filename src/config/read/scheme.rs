@@ -117,8 +117,10 @@ impl Reader<'_> {
             if spot.lacks("verify") {
                 self.problems.error(
                     spot.at("provider").value(),
-                    Fault::new("`provider: custom` needs `verify`")
-                        .hint("add `verify: {signature: {from: \"header:X-Signature\"}}`"),
+                    Fault::new("`provider: custom` needs `verify`").hint(
+                        "add `verify: {signature: {from: \"header:X-Signature\"}, body: unique}`; `hookward providers custom` \
+                         shows examples",
+                    ),
                 );
                 return None;
             }
@@ -129,7 +131,8 @@ impl Reader<'_> {
             let known = names.iter().map(String::as_str).chain(["custom"]);
             let hint = match suggest::nearest(provider, known.clone()) {
                 None if names.len() > 8 => {
-                    "`hookward providers` lists all of them; one that is not there is `provider: custom`".to_owned()
+                    "`hookward providers` lists all of them; one that is not there is `provider: custom` (`hookward providers custom`)"
+                        .to_owned()
                 }
                 _ => unknown_name(provider, known, ""),
             };

@@ -11,6 +11,7 @@ use crate::config::{
 };
 use crate::{
     event::{PathRule, SourceName},
+    provider::preset::Covers,
     replay::OnOutage,
 };
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct ReadSource<'t> {
     pub name: String,
     pub spot: Spot<'t>,
     pub paths: Vec<(PathRule, Span)>,
+    /// Does it prove what is sent, and not only who sends it, or nothing at all?
+    pub proves_content: bool,
     /// `None`: reported.
     pub settings: Option<SourceSettings>,
     /// Targets in `to`, also those of a source that was reported.
@@ -75,14 +78,15 @@ impl Reader<'_> {
             );
         }
         let max_body = self.parsed(raw.max_body.as_deref(), spot.at("max_body"), value::size);
-        let rate_limit = self.rate_limit(
-            raw.rate_limit.as_ref(),
-            spot.at("rate_limit"),
-            defaults.rate_limit.as_ref(),
-        );
+        let base = match raw.provider.as_deref() {
+            Some("none") => &defaults.unverified_rate_limit,
+            _ => &defaults.rate_limit,
+        };
+        let rate_limit = self.rate_limit(raw.rate_limit.as_ref(), spot.at("rate_limit"), base.as_ref());
         let on_outage = raw.on_outage.map_or(around.outage, Into::into);
         let mut secrets = self.secrets_of(raw, spot, name, defaults);
         let scheme = self.scheme(raw, spot, name, defaults, &mut secrets);
+        self.warn_of_missing(&secrets, name);
         let replay = self.replay(raw, spot, defaults, scheme.as_ref());
         if let Some(scheme) = &scheme {
             self.match_secrets(scheme, &secrets, spot, name);
@@ -91,21 +95,29 @@ impl Reader<'_> {
                 .find(|(path, _)| matches!(path, PathRule::Below(_)))
                 .map(|(_, span)| span.clone());
             self.warn_of_replays(spot, name, defaults, scheme, replay, on_outage, around.redis, prefix);
+            self.warn_of_paths(name, scheme, replay, &paths);
             self.unsigned_forward(raw, spot, &to, scheme);
         }
+        // One that was reported needs no warning.
+        let proves_content = scheme
+            .as_ref()
+            .is_none_or(|scheme| scheme.facts.covers != Covers::Nothing);
         let names = to.iter().map(|route| route.destination.name.to_string()).collect();
         let settings = parsed_name.zip(scheme).map(|(name, scheme)| {
             let Scheme {
                 preset, options, facts, ..
             } = scheme;
-            let Secrets { list, missing, .. } = secrets;
+            let (unavailable, missing) = (secrets.unavailable(), secrets.missing());
+            let Secrets { list, kept, .. } = secrets;
             SourceSettings {
                 name,
                 preset: Arc::new(preset),
                 options,
                 paths: paths.iter().map(|(path, _)| path.clone()).collect(),
                 secrets: list,
-                unavailable: missing,
+                unavailable,
+                missing,
+                kept,
                 allow_from,
                 events,
                 to,
@@ -119,6 +131,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             spot,
             paths,
+            proves_content,
             settings,
             names,
         }

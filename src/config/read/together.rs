@@ -8,7 +8,7 @@ use crate::config::{
     text::Span,
     value,
 };
-use crate::event::PathRule;
+use crate::event::{PathRule, path::lenient_reading};
 use std::{collections::HashMap, net::IpAddr};
 
 impl Reader<'_> {
@@ -21,9 +21,11 @@ impl Reader<'_> {
         sources: &[ReadSource<'_>],
     ) {
         self.one_source_a_path(listen, sources);
+        self.weak_prefixes(sources);
         self.no_loop(root, listen, destinations);
         self.own_secrets(sources);
         self.bodies_fit(limits, sources);
+        self.answers_fit(root, limits);
         self.shared_limits_have_redis(root);
         self.unused(root, destinations, sources);
     }
@@ -49,6 +51,33 @@ impl Reader<'_> {
                     self.problems.error(
                         span.clone(),
                         Fault::new(format!("the path `{text}` is `listen.health_path` already")),
+                    );
+                }
+            }
+        }
+    }
+
+    /// A prefix of a source that proves nothing of what is sent, around the path of another source.
+    fn weak_prefixes(&self, sources: &[ReadSource<'_>]) {
+        for source in sources.iter().filter(|source| !source.proves_content) {
+            for (path, span) in &source.paths {
+                let PathRule::Below(prefix) = path else { continue };
+                let others = sources.iter().filter(|other| other.name != source.name);
+                for other in others {
+                    let covered = other.paths.iter().find(|(path, _)| is_covered(path, prefix));
+                    let Some((covered, _)) = covered else { continue };
+                    let fault = Fault::new(format!(
+                        "`{prefix}*` of source `{}`, which does not verify what is sent, covers `{}` of source `{}`",
+                        source.name,
+                        show(covered),
+                        other.name
+                    ));
+                    self.problems.warn(
+                        span.clone(),
+                        fault.hint(format!(
+                            "other spellings of that path are refused (404), but give `{}` a prefix of its own",
+                            source.name
+                        )),
                     );
                 }
             }
@@ -147,6 +176,25 @@ impl Reader<'_> {
         }
     }
 
+    /// Long answers of apps have half of the room for bodies.
+    fn answers_fit(&self, root: Spot<'_>, limits: Option<&Limits>) {
+        let spot = root.at("limits");
+        let Some(limits) = limits.filter(|limits| limits.answer_bytes > limits.buffered_bytes / 2) else {
+            return;
+        };
+        if spot.has("answer_bytes") {
+            self.problems.warn(
+                spot.at("answer_bytes").value(),
+                Fault::new(format!(
+                    "`limits.answer_bytes` ({}) is more than all long answers together may hold (half of `limits.buffered_bytes`, {}): the longest are answered 502",
+                    value::show_size(limits.answer_bytes),
+                    value::show_size(limits.buffered_bytes)
+                ))
+                .hint("raise `limits.buffered_bytes` (or the memory limit), or lower `limits.answer_bytes`"),
+            );
+        }
+    }
+
     /// A limit that all replicas keep together is kept in Redis.
     fn shared_limits_have_redis(&self, root: Spot<'_>) {
         if root.has("redis") {
@@ -198,6 +246,14 @@ fn place_of_secret(spot: Spot<'_>, index: usize) -> Span {
         .iter()
         .find(|key| item.has(key))
         .map_or_else(|| item.label(), |key| item.at(key).label())
+}
+
+/// Could an app read this path as one below the prefix?
+fn is_covered(path: &PathRule, prefix: &str) -> bool {
+    let (PathRule::Exact(path) | PathRule::Below(path)) = path;
+    let (path, prefix) = (lenient_reading(path), lenient_reading(prefix));
+    path.strip_prefix(prefix.as_str())
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn show(path: &PathRule) -> String {

@@ -133,7 +133,7 @@ fn a_young_pardon_is_not_written_again() {
     let penalties = Penalties::new(SPEC);
     let (client, acme) = (ip("192.0.2.1"), source("acme"));
     let (hour, day) = (3600, 24 * 3600);
-    let tag = penalties.tables.pardons.tag((&acme, Prefix::of(client)));
+    let tag = penalties.tables.pardons.tag_in(&acme, (&acme, Prefix::of(client)));
     for (now, until) in [(0, day), (hour - 1, day), (hour, day + hour), (day, 2 * day)] {
         penalties.pardon(client, &acme, at(now));
         assert_eq!(
@@ -157,6 +157,7 @@ fn who_verified_is_known_for_a_day_at_that_source() {
 #[test]
 fn only_who_is_not_tracked_counts_among_the_untracked() {
     let small = Tables {
+        verified_anyway: Table::new(1),
         failures: Table::new(1),
         untracked: Table::new(SHARED),
         pardons: Table::new(1),
@@ -289,4 +290,46 @@ proptest! {
         }
         prop_assert_eq!(penalties.check(client, &acme, at(0), pressure), None);
     }
+}
+
+#[test]
+fn the_clients_of_one_source_take_no_exemption_from_those_of_another() {
+    let penalties = Penalties::new(SPEC);
+    let (crowded, quiet) = (source("crowded"), source("quiet"));
+    let honest = |number: u32| IpAddr::V4(Ipv4Addr::from(0xc000_0200 + number));
+    for number in 0..256 {
+        penalties.pardon(honest(number), &quiet, at(0));
+    }
+    for number in 0..400_000_u32 {
+        penalties.pardon(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)), &crowded, at(60));
+    }
+    let kept = |source: &SourceName, first: u32, count: u32| {
+        let clients = (0..count).map(|number| IpAddr::V4(Ipv4Addr::from(first + number)));
+        clients
+            .filter(|client| penalties.knows(*client, source, at(60)))
+            .count()
+    };
+    assert_eq!(kept(&quiet, 0xc000_0200, 256), 256);
+    let others = kept(&crowded, 0x0a00_0000, 400_000);
+    assert!((60_000..=PLACES).contains(&others), "what is free is theirs: {others}");
+}
+
+#[test]
+fn a_penalized_client_is_verified_once_a_second_and_all_together_not_without_end() {
+    let penalties = Penalties::new(SPEC);
+    let may = |client: &str, millis| {
+        let now = Monotonic::from_start(Duration::from_millis(millis));
+        penalties.may_verify_anyway(ip(client), &source("acme"), now)
+    };
+    fail(&penalties, "192.0.2.1", 30);
+    assert!(
+        !may("192.0.2.1", 0) && !may("192.0.2.1", 999),
+        "its last one was verified at 0"
+    );
+    assert!(may("192.0.2.1", 1000) && !may("192.0.2.1", 1001));
+    assert!(may("192.0.2.1", 2000));
+    let crowd = (0..100_000_u32).map(|number| Ipv4Addr::from(0x0a00_0000 + number).to_string());
+    let verified = crowd.filter(|client| may(client, 5000)).count();
+    assert!((8000..=VERIFIED_ANYWAY_PLACES).contains(&verified), "{verified}");
+    assert!(may("192.0.2.7", 6000), "a second later there are places again");
 }

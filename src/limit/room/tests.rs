@@ -173,3 +173,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn long_answers_have_half_of_the_room_and_leave_the_rest_to_requests() {
+    let rooms = Rooms::new(100);
+    let mut first = rooms.answer();
+    assert!(first.grow(40));
+    let mut second = rooms.answer();
+    assert!(!second.grow(11), "over half");
+    drop(second);
+    let mut request = rooms.open(&SourceBytes::default(), None);
+    request.grow(60, || true).expect("the rest");
+    let mut third = rooms.answer();
+    assert!(!third.grow(1), "requests hold the rest");
+    drop(third);
+    drop(request);
+    assert_eq!(rooms.used(), 40);
+    drop(first);
+    assert_eq!(rooms.used(), 0);
+    assert!(rooms.answer().grow(50));
+}

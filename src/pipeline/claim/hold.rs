@@ -3,7 +3,7 @@
 use crate::{
     event::{DeliveryKey, DestinationName, Monotonic, Variant},
     pipeline::Worker,
-    replay::{Claim, Settled},
+    replay::{Claim, Renewed, Settled},
 };
 
 /// The right by which a request is forwarded.
@@ -59,6 +59,14 @@ impl Hold {
     /// The lease is over, or nearly: no forward may start.
     pub fn is_overdue(&self, now: Monotonic) -> bool {
         self.claim().is_some_and(|claim| now >= claim.deadline())
+    }
+
+    /// Extends a claim's lease, after a wait. False if another attempt holds the delivery by now.
+    pub async fn renew(&mut self) -> bool {
+        match self {
+            Self::Claim(claim) | Self::Repeat(claim, _) => matches!(claim.renew().await, Ok(Renewed::Held)),
+            Self::Unguarded { .. } => true,
+        }
     }
 
     /// Gives a claim back that forwarded nothing.

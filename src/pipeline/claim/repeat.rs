@@ -53,14 +53,15 @@ pub(super) async fn place(
     let Some(_waiting) = shared.forwards.wait() else {
         return Err(crowded(wait));
     };
+    let mut left = patience(authentic, trail).min(MAX_WAIT);
     loop {
-        if wait > patience(authentic, trail).min(MAX_WAIT.saturating_sub(trail.elapsed())) {
+        if wait > left {
             return Err(crowded(wait));
         }
         tokio::select! {
             biased;
             () = shared.cut.cancelled() => return Err(crowded(wait)),
-            () = sleep(wait) => {}
+            () = sleep(wait) => left -= wait,
         }
         match take() {
             Ok(()) => return Ok(()),

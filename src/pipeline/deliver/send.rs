@@ -3,8 +3,11 @@
 use crate::pipeline::{Worker, authenticate::Authentic, choose::Target, claim::Marks, origin::Origin};
 use crate::{
     event::{DestinationName, Frames, Timestamp},
+    limit::AnswerRoom,
     telemetry::{DeliveryResult, Handed, Level, RequestId, TraceParent},
-    upstream::{DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, breaker::Change, compose},
+    upstream::{
+        AnswerLimit, DeliveryError, DestinationSpec, OutboundRequest, Passage, Reply, Room, breaker::Change, compose,
+    },
 };
 use http::{HeaderMap, HeaderValue};
 use std::{
@@ -18,7 +21,9 @@ const FAIR_TIME: Duration = Duration::from_secs(1);
 /// What a destination's failure means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The delivery fails with it, and the sender is told so.
+    /// The delivery fails with it, and its answer may be the sender's.
+    Answering,
+    /// The delivery fails with it.
     Required,
     /// Nobody hears of it, and nobody comes again.
     Optional,
@@ -67,8 +72,8 @@ pub(super) async fn send(
         }
     };
     meters.delivery(target.index, counted, answered);
-    if result.as_ref().is_ok_and(|reply| reply.cut) {
-        meters.reply_cut(target.index);
+    if result.as_ref().is_ok_and(|reply| reply.excess.is_some()) {
+        meters.reply_too_large(target.index);
     }
     Handover {
         target,
@@ -95,7 +100,7 @@ async fn attempt(
         });
     };
     let breaker = to.lane.breaker();
-    let comes_again = standing == Standing::Required && parcel.authentic.source.provider.facts().automatic_retries;
+    let comes_again = standing != Standing::Optional && parcel.authentic.source.provider.facts().automatic_retries;
     let pass = match breaker.ask(clock.monotonic()) {
         Ok(pass) => pass,
         Err(left) if comes_again => {
@@ -108,7 +113,12 @@ async fn attempt(
         Err(_) => breaker.beside(),
     };
     let request = parcel.for_destination(to, clock.wall())?;
-    let result = worker.outbound.send(to, request, time).await;
+    let limit = AnswerLimit {
+        bytes: shared.live.load().answer_bytes,
+        keeps: standing == Standing::Answering,
+        room: &|| Box::new(shared.buffered.answer()),
+    };
+    let result = worker.outbound.send(to, request, time, limit).await;
     let change = match &result {
         Ok(_) | Err(DeliveryError::Broken { .. }) => pass.succeeded(),
         Err(DeliveryError::Timeout { after, .. }) if *after < to.timeout.min(FAIR_TIME) => None,
@@ -133,6 +143,12 @@ fn report(worker: &Worker, destination: &DestinationName, change: Change) {
             "a destination answers again",
             &[("destination", destination)],
         ),
+    }
+}
+
+impl Room for AnswerRoom {
+    fn grow(&mut self, more: u64) -> bool {
+        Self::grow(self, more)
     }
 }
 

@@ -132,6 +132,11 @@ impl Component {
         matches!(self, Self::TargetUri | Self::Authority | Self::Scheme)
     }
 
+    /// Does its value hold the whole path?
+    pub fn has_path(&self) -> bool {
+        matches!(self, Self::TargetUri | Self::RequestTarget | Self::Path)
+    }
+
     /// Does its value hold the whole query?
     pub fn has_query(&self) -> bool {
         matches!(self, Self::TargetUri | Self::RequestTarget | Self::Query)

@@ -91,6 +91,22 @@ impl Draft<'_> {
                 None,
             );
         }
+        if let Some(rule) = &self.preset.signature
+            && self.preset.algorithm == Algorithm::Basic
+            && !rule.movable
+            && !rule.prefix.eq_ignore_ascii_case("Basic ")
+            && rule
+                .from
+                .0
+                .iter()
+                .any(|from| from.eq_ignore_ascii_case("header:authorization"))
+        {
+            self.problem(
+                "/verify/signature/prefix",
+                "the value of `Authorization` begins with `Basic `, so no request can match without that prefix",
+                Some("add `prefix: \"Basic \"` to `signature`"),
+            );
+        }
         if none && self.preset.timestamp.is_some() {
             self.problem("/verify/timestamp", "`algorithm: none` signs no time", None);
         }

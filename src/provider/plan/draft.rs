@@ -1,12 +1,13 @@
 //! The compilation of a plan, field by field.
 
-use super::{BodyHash, Plan, Role, Time, known};
+use super::{Plan, Role, Time, known};
 use crate::provider::{
     Options, Preset, Problem, facts,
     field::Field,
     message::Message,
     pick::Pointers,
     preset::{Algorithm, BodyRule, Digested, OneOrMany},
+    second::Seconds,
     template::{Piece, Template},
     url::PublicUrl,
 };
@@ -22,6 +23,8 @@ pub struct Draft<'a> {
     pub(super) known: Pointers,
     pub(super) claims: Pointers,
     pub(super) settings: BTreeSet<String>,
+    /// Second names of headers.
+    pub(super) seconds: Seconds,
     /// What a signature of RFC 9421 must be, if it is one.
     pub(super) message: Option<Arc<Message>>,
 }
@@ -36,27 +39,23 @@ impl<'a> Draft<'a> {
             known: Pointers::default(),
             claims: Pointers::default(),
             settings: BTreeSet::new(),
+            seconds: Seconds::default(),
             message: None,
         }
     }
 
     pub fn compile(mut self) -> (Plan, Vec<Problem>) {
         let preset = self.preset;
+        let seconds = Seconds::of(&preset.second_headers);
+        self.seconds = self.kept("/verify/second_headers", seconds).unwrap_or_default();
         let signature = self.signature();
         let templates = self.templates();
         let time = self.time();
         let streams_at = streams_at(preset.algorithm, &templates, time.as_ref());
-        let body_hash = preset.body_hash.as_ref().and_then(|rule| {
-            let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
-            Some(BodyHash {
-                field,
-                encoding: rule.encoding,
-                unless: rule.unless,
-                of: rule.of,
-            })
-        });
+        let body_hash = self.body_hash();
         let covers_body = body_hash.as_ref().is_some_and(|hash| hash.of == Digested::Body);
         let require = self.require();
+        let digest = self.digest();
         let key_url = self.key_url();
         let each = self.each();
         let message = signature.as_ref().and_then(|signature| signature.message.clone());
@@ -112,6 +111,7 @@ impl<'a> Draft<'a> {
             streams_at,
             time,
             body_hash,
+            digest,
             require,
             key_url,
             id,
@@ -172,7 +172,7 @@ impl<'a> Draft<'a> {
 
     /// A field that is no part of the signature's own text.
     fn apart(&mut self, at: &str, parsed: Result<Field, String>) -> Option<Field> {
-        let field = self.kept(at, parsed)?;
+        let field = self.kept(at, parsed).map(|field| self.seconds.named(field))?;
         let rule = self.preset.signature.as_ref();
         let prefix = rule.map_or("", |rule| &rule.prefix);
         let part = field.part().unwrap_or_default();
@@ -195,11 +195,12 @@ impl<'a> Draft<'a> {
 
     pub(super) fn template(&mut self, at: &str, text: &str) -> Template {
         let (proof, claims, settings) = (&mut self.proof, &mut self.claims, &mut self.settings);
+        let seconds = &self.seconds;
         let given = &self.options.settings;
         let mut missing = None;
         let parsed = Template::parse(
             text,
-            |name| Field::parse(name, proof, claims),
+            |name| Field::parse(name, proof, claims).map(|field| seconds.named(field)),
             |name| {
                 settings.insert(name.to_owned());
                 Ok(given.get(name).cloned().unwrap_or_else(|| {

@@ -103,6 +103,7 @@ fn field(name: &HeaderName) -> Field {
         place: Place::Header(name.clone()),
         name: name.as_str().into(),
         optional: false,
+        second: None,
     }
 }
 
@@ -152,6 +153,11 @@ impl Message {
     /// Is the method always covered?
     pub fn signs_method(&self) -> bool {
         self.demands(|one| *one == Component::Method)
+    }
+
+    /// Is the whole path always covered?
+    pub fn signs_path(&self) -> bool {
+        self.demands(Component::has_path)
     }
 
     /// Is the whole query always covered?

@@ -1,13 +1,13 @@
 //! The part of a plan that verification needs: signature, templates, time, and what they cover.
 
-use super::{Time, draft::Draft};
+use super::{BodyHash, Stated, Time, draft::Draft};
 use crate::provider::{
     Tolerance, facts,
     field::{Field, Place},
     key_url::{KeyUrl, Named},
     message,
     pick::Pointers,
-    preset::{Covers, Encoded, OneOrMany, SignatureRule, Unit},
+    preset::{Algorithm, Covers, Encoded, OneOrMany, SignatureRule, Unit},
     signature::Signature,
     template::{Piece, Template},
 };
@@ -210,6 +210,44 @@ impl Draft<'_> {
                 Some((field, values.collect()))
             })
             .collect()
+    }
+
+    pub(super) fn body_hash(&mut self) -> Option<BodyHash> {
+        let rule = self.preset.body_hash.as_ref()?;
+        let field = self.proof_field("/verify/body_hash/from", &rule.from)?;
+        Some(BodyHash {
+            field,
+            encoding: rule.encoding,
+            unless: rule.unless,
+            of: rule.of,
+        })
+    }
+
+    /// `digest`, which `rsa-sha256-or-sha1` needs and no other algorithm has.
+    pub(super) fn digest(&mut self) -> Option<Stated> {
+        let either = self.preset.algorithm == Algorithm::RsaSha256OrSha1;
+        let Some(rule) = &self.preset.digest else {
+            if either {
+                self.problem(
+                    "/verify/digest",
+                    "`rsa-sha256-or-sha1` needs the field that states which digest was signed",
+                    Some("add `digest: {from: json:/SignatureVersion, sha1: \"1\", sha256: \"2\"}`"),
+                );
+            }
+            return None;
+        };
+        if !either {
+            self.problem("/verify/digest", "only `rsa-sha256-or-sha1` has two digests", None);
+        }
+        if rule.sha1 == rule.sha256 {
+            self.problem("/verify/digest", "the same value cannot state both digests", None);
+        }
+        let field = self.proof_field("/verify/digest/from", &rule.from)?;
+        Some(Stated {
+            field,
+            sha1: rule.sha1.clone(),
+            sha256: rule.sha256.clone(),
+        })
     }
 
     pub(super) fn each(&mut self) -> Option<(Pointers, usize)> {

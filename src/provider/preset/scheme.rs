@@ -34,8 +34,8 @@ pub enum Algorithm {
     RsaSha256,
     /// RSA PKCS#1 v1.5 with SHA-1, only where a provider has nothing else.
     RsaSha1,
-    /// RSA PKCS#1 v1.5 with SHA-256 or SHA-1, as an unsigned field of the request says: only where a provider leaves no
-    /// other way (Amazon SNS).
+    /// RSA PKCS#1 v1.5 with SHA-256 or SHA-1, as the field of `digest` states: only where a provider leaves no other way
+    /// (Amazon SNS).
     RsaSha256OrSha1,
     /// A shared token, compared as it stands.
     Token,

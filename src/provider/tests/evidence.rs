@@ -330,3 +330,15 @@ fn the_older_of_two_secrets_is_named() {
     let refusal = signed(&provider, &old, b"{}", None, None).refusal(&provider, &other);
     assert_eq!(refusal, Refusal::Unverified(Cause::SignatureWrong { tried: 2 }));
 }
+
+#[test]
+fn a_named_id_that_is_unique_for_one_tenant_is_keyed_with_it() {
+    let provider = named("cloudevents-webhook");
+    let keys = provider.keys(&[text(SECRET)]).expect("keys");
+    let of = |source: &str| {
+        let one = signed(&provider, &keys, b"{}", Some("1"), None).set("ce-source", source);
+        one.evidence(&provider, &keys)
+    };
+    assert_eq!(of("/a").kind, IdentityKind::NamedId);
+    assert!(of("/a").identity == of("/a").identity && of("/a").identity != of("/b").identity);
+}

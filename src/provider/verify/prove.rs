@@ -1,6 +1,6 @@
 //! The proof itself: which secret made the signature over these bytes, and when.
 
-use super::{States, covered::body_hash, fields::SignedFields, read_time, required, token};
+use super::{States, covered::body_hash, fields::SignedFields, public, read_time, required, token};
 use crate::{
     event::{Envelope, MacDigest, Timestamp},
     provider::{
@@ -153,7 +153,7 @@ fn one<'a>(
         signed_at = Some(at);
     }
     let hit = if plan.algorithm.is_asymmetric() {
-        public(plan, &scene, keys)
+        public::public(plan, &scene, keys)
     } else if let (Some(at), false) = (plan.streams_at, matches!(states, States::None)) {
         streamed(plan, states, &scene, at, keys)
     } else {
@@ -176,7 +176,7 @@ fn one<'a>(
     })
 }
 
-type Hit = Result<Option<(usize, Matched)>, Cause>;
+pub(super) type Hit = Result<Option<(usize, Matched)>, Cause>;
 
 /// The body has gone through the states already: the rest of the text, then compare.
 fn streamed(plan: &Plan, states: States, scene: &Scene<'_>, at: usize, keys: &Keys) -> Hit {
@@ -249,34 +249,6 @@ fn compare(
         *hit = Some((index, Matched::Mac(tag)));
     }
     Ok(())
-}
-
-/// Public keys: nothing here is secret, so the first match ends it.
-fn public(plan: &Plan, scene: &Scene<'_>, keys: &Keys) -> Hit {
-    let signature = plan.signature.as_ref().expect("a signature has a place");
-    let mut hit = None;
-    let mut fault = None;
-    for template in &plan.templates {
-        let mut message = Vec::with_capacity(scene.body.map_or(0, crate::event::Frames::len) + 64);
-        if let Err(cause) = template::render(&template.pieces, scene, |bytes| message.extend_from_slice(bytes)) {
-            fault = Some(cause);
-            continue;
-        }
-        signature.decoded(scene, |candidate| {
-            for (index, key) in keys.iter().enumerate() {
-                if let Key::Public(publics) = key
-                    && hit.is_none()
-                    && publics.iter().any(|public| public.verifies(&message, candidate))
-                {
-                    hit = Some((index, Matched::Other(MacDigest::of(candidate))));
-                }
-            }
-        })?;
-    }
-    match (hit, fault) {
-        (None, Some(cause)) => Err(cause),
-        (hit, _) => Ok(hit),
-    }
 }
 
 /// A signature of RFC 9421 was right: the body, then the time.

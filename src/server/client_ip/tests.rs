@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 fn resolver(header: &str, trust: &[&str]) -> ClientIp {
     ClientIp {
         trust: trust.iter().map(|net| net.parse().expect("a network")).collect(),
+        direct: false,
         header: header.parse().expect("a header name"),
     }
 }
@@ -132,6 +133,19 @@ fn without_any_trust_an_inside_peer_may_stand_for_many() {
         ("2600::1", false),
     ] {
         assert_eq!(resolve(&nobody, peer, &[]).perhaps_many, many, "{peer}");
+    }
+}
+
+#[test]
+fn a_peer_of_a_sidecar_with_direct_clients_is_one_client() {
+    let direct = ClientIp {
+        direct: true,
+        ..resolver("x-forwarded-for", &[])
+    };
+    for peer in ["10.1.2.3", "127.0.0.1", "fd00::1"] {
+        let client = resolve(&direct, peer, &["192.0.2.7"]);
+        assert!(!client.perhaps_many && !client.peer_trusted, "{peer}");
+        assert_eq!(seen(&client), (peer.to_owned(), peer.to_owned()));
     }
 }
 

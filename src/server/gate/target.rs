@@ -1,14 +1,15 @@
 //! The request target: its form, and the bytes that make two parsers see two different paths.
 
 use super::GateRefusal;
-use http::{Version, request::Parts};
+use crate::event::path::is_unreserved;
+use http::{Version, header, request::Parts, uri::Authority};
 
 /// Paths are matched raw and forwarded raw, never decoded or normalised here. So whatever an app behind us might decode
 /// or normalise into another path than the one that was matched is refused.
 pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     let uri = &head.uri;
     // HTTP/2 always carries a scheme and an authority, and has no absolute form. A scheme never comes without an authority.
-    if head.version != Version::HTTP_2 && uri.authority().is_some() {
+    if head.version != Version::HTTP_2 && uri.authority().is_some_and(|authority| !is_of_host(head, authority)) {
         return Err(GateRefusal::TargetForm);
     }
     // Not of `path()`, which is a slash where the target is but a query: HTTP/2 can bring such a one.
@@ -23,6 +24,19 @@ pub(super) fn judge(head: &Parts) -> Result<(), GateRefusal> {
     if honest { Ok(()) } else { Err(GateRefusal::TargetBytes) }
 }
 
+/// Does a target in absolute form name what `Host` names? The default port of its scheme may stand in either or in none.
+/// An authority with userinfo never equals a `Host` that the gate lets in.
+fn is_of_host(head: &Parts, authority: &Authority) -> bool {
+    let default_port = match head.uri.scheme_str() {
+        Some("http") => ":80",
+        Some("https") => ":443",
+        _ => return false,
+    };
+    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| bare(host) == bare(authority.as_str()))
+}
+
 /// No empty segment but the last, and every segment plain. `path` starts with a slash.
 fn path_is_plain(path: &[u8]) -> bool {
     let mut segments = path[1..].split(|&byte| byte == b'/').peekable();
@@ -35,7 +49,8 @@ fn path_is_plain(path: &[u8]) -> bool {
     true
 }
 
-/// Decodes one segment, once, to see whether it hides a separator, a control or a dot segment (`%2e%2e`, `..;x`).
+/// Decodes one segment, once, to see whether it hides a separator, a control, a dot segment (`..;x`) or an unreserved
+/// character: a parser that decodes the latter reads another path than one that does not (RFC 3986, section 6.2.2.2).
 fn segment_is_plain(segment: &[u8]) -> bool {
     // Nearly every segment is of bytes that need no second look.
     let ordinary = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#' | b';');
@@ -51,7 +66,7 @@ fn segment_is_plain(segment: &[u8]) -> bool {
                     return false;
                 };
                 let byte = high * 16 + low;
-                if byte.is_ascii_control() || matches!(byte, b'/' | b'\\') {
+                if byte.is_ascii_control() || is_unreserved(byte) || matches!(byte, b'/' | b'\\') {
                     return false;
                 }
                 rest = after;

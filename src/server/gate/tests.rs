@@ -33,6 +33,11 @@ fn a_path_is_refused_for_what_another_parser_may_make_of_it() {
         "/h/%2E%2e",
         "/h/.%2E/x",
         "/h/%2e",
+        "/%68",
+        "/h%2Dx",
+        "/h%7ex",
+        "/h/%5f",
+        "/%39",
         "/h/..;/admin",
         "/h/..;x=1/admin",
         "/h/..%3b/admin",
@@ -90,7 +95,14 @@ fn only_an_origin_form_target_comes_in() {
         ("POST", "http://evil/h"),
         ("POST", "*"),
         ("POST", "evil:80"),
-        ("GET", "https://hooks.example.com/h"),
+        ("POST", "http://hooks.example.com:8080/h"),
+        ("POST", "http://hooks.example.com:443/h"),
+        ("POST", "http://a@hooks.example.com/h"),
+        ("POST", "http://a:b@hooks.example.com/h"),
+        ("POST", "http://hooks.example.com./h"),
+        ("POST", "http://hooks.example.com?a=b"),
+        ("POST", "ws://hooks.example.com/h"),
+        ("POST", "ftp://hooks.example.com:80/h"),
     ] {
         assert_eq!(
             judged(method, target, &[HOST]),
@@ -98,6 +110,23 @@ fn only_an_origin_form_target_comes_in() {
             "{method} {target}"
         );
     }
+    // In absolute form for what Host names (RFC 9112, section 3.2.2), it becomes the origin form.
+    for (target, host) in [
+        ("http://hooks.example.com/h?a=b", "hooks.example.com"),
+        ("https://hooks.example.com/h?a=b", "hooks.example.com:443"),
+        ("http://HOOKS.example.com:80/h?a=b", "hooks.example.com"),
+        ("HTTP://hooks.example.com:8080/h?a=b", "hooks.example.com:8080"),
+    ] {
+        let mut head = head("POST", target, Version::HTTP_11, &[("host", host)]).expect("a head");
+        assert_eq!(judge(&head, |host| host == "hooks.example.com"), Ok(()), "{target}");
+        to_origin_form(&mut head);
+        assert_eq!(head.uri, "/h?a=b");
+        assert_eq!(judge(&head, |_| false), Err(GateRefusal::HostForeign), "{target}");
+    }
+    assert_eq!(
+        judged("POST", "http://hooks.example.com/h", &[]),
+        Err(GateRefusal::TargetForm)
+    );
     // Found by fuzzing: `:path: ?a=b` would have been forwarded as it is, and routed as `/`.
     let over_h2 = |target| {
         let head = head("POST", target, Version::HTTP_2, &[]).expect("what h2 hands over");

@@ -195,3 +195,23 @@ fn the_ticks_come_by_themselves_also_after_a_time_without_connections() {
         assert_eq!(worker.join().expect("a worker does not panic"), Drained { cut: 0 });
     }
 }
+
+#[test]
+fn what_an_answer_holds_is_kept_until_the_kernel_has_all_of_it() {
+    let house = House::open();
+    let kept = || house.app.kept.load(SeqCst);
+    let mut client = house.connect();
+    client.send(post("/kept", "ZZ"));
+    // More than the kernel's buffers hold.
+    house.until_census(|census| census.stalled == 1);
+    assert_eq!(kept(), 1);
+    assert_eq!(client.answer().expect("an answer").body.len(), 16 << 20);
+    until(|| kept() == 0, || format!("{} are kept", kept()));
+    // A connection that ends before gives it back too.
+    client.send(post("/kept", "ZZ"));
+    house.until_census(|census| census.stalled == 1);
+    assert_eq!(kept(), 1);
+    drop(client);
+    until(|| kept() == 0, || format!("{} are kept", kept()));
+    assert_eq!(house.close(), 0);
+}

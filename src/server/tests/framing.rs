@@ -54,8 +54,12 @@ fn lengths_and_codings_that_contradict_each_other() {
             chunked("Content-Length: 1\r\nContent-Length: 2", &format!("Z{SMUGGLED}")),
             &[400],
         );
-        // 4: equal lengths are one length.
-        stays_open_after(&house, chunked("Content-Length: 1\r\nContent-Length: 1", "Z"), &[200]);
+        // 4: equal lengths are one length, and the connection is closed.
+        closes_after(
+            &house,
+            chunked("Content-Length: 1\r\nContent-Length: 1", &format!("Z{SMUGGLED}")),
+            &[200],
+        );
         closes_after(&house, chunked("Content-Length: 1, 1", &format!("Z{SMUGGLED}")), &[400]);
         // 5
         for length in ["+2", "-1", "0x2", "1_0", "", "99999999999999999999", "2 2"] {
@@ -142,8 +146,19 @@ fn chunks() {
 #[test]
 fn lines_that_are_no_header_lines() {
     for house in House::both() {
-        // 14: bare LF is accepted by the parser, as a recipient may (RFC 9112, section 2.2), and nothing is left of it.
-        stays_open_after(&house, "POST /read HTTP/1.1\nHost: h\nContent-Length: 1\n\nZ", &[200]);
+        // 14: bare LF is accepted by the parser, as a recipient may (RFC 9112, section 2.2), and the connection is closed.
+        for head in [
+            "POST /read HTTP/1.1\nHost: h\nContent-Length: 1\n\n",
+            "POST /read HTTP/1.1\nHost: h\r\nContent-Length: 1\r\n\r\n",
+            "POST /read HTTP/1.1\r\nHost: h\nContent-Length: 1\r\n\r\n",
+            "POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 1\n\r\n",
+            "POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\n",
+        ] {
+            closes_after(&house, format!("{head}Z{SMUGGLED}"), &[200]);
+            // The same behind requests that leave the connection open, in one piece with them.
+            let before = post("/read", "one") + &post("/read", "two#\n");
+            closes_after(&house, format!("{before}{head}Z{SMUGGLED}"), &[200, 200, 200]);
+        }
         // 15
         for line in [
             "X: a\r\n b",

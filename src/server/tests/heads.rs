@@ -27,6 +27,13 @@ fn methods_targets_and_versions() {
         closes_after(&house, start("P!ST /read HTTP/1.1"), &[400]);
         closes_after(&house, start("POST http://evil/read HTTP/1.1"), &[400]);
         closes_after(&house, start("POST evil HTTP/1.1"), &[400]);
+        let asked = house.asked().len();
+        stays_open_after(
+            &house,
+            "POST http://H:80/read HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+            &[200],
+        );
+        assert_eq!(house.asked()[asked..], ["/read", "/next"], "in origin form");
         // 30
         closes_after(&house, "POST /read HTTP/1.0\r\nHost: h\r\n\r\n", &[411]);
         closes_after(
@@ -78,9 +85,18 @@ fn methods_targets_and_versions() {
             closes_after(&house, start(&format!("POST {path} HTTP/1.1")), &[400]);
         }
         stays_open_after(&house, post("/h/%252e%252e/x", ""), &[200]);
-        // `http::Uri` cuts a fragment off before anybody can see it; what is left is the path that is matched.
-        stays_open_after(&house, post("/read#frag", ""), &[200]);
-        assert_eq!(house.asked().iter().filter(|path| path.contains('#')).count(), 0);
+        // `http::Uri` cuts a fragment off; the bytes of the request line are asked for it.
+        let asked = house.asked().len();
+        for target in ["/read#frag", "/read?a#frag", "/read#", "#", "http://h/read#frag"] {
+            closes_after(&house, start(&format!("POST {target} HTTP/1.1")), &[400]);
+        }
+        assert_eq!(house.asked().len(), asked);
+        assert!(house.notes().contains(&Note::Refused(GateRefusal::TargetFragment)));
+        closes_after(
+            &house,
+            post("/read", "#") + &post("/read#frag", "") + SMUGGLED,
+            &[200, 400],
+        );
         assert_eq!(house.close(), 0);
     }
 }

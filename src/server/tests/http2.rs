@@ -273,6 +273,23 @@ fn an_answer_that_the_window_never_lets_out_has_the_write_deadline() {
 }
 
 #[test]
+fn an_answer_of_which_the_window_lets_out_a_part_has_the_write_deadline_and_keeps_what_it_holds() {
+    const WRITE: u32 = 40;
+    let house = House::open();
+    let kept = || house.app.kept.load(SeqCst);
+    let mut client = house.connect();
+    // The window is 64 KiB, and is never opened further.
+    client.send([hello(), asking(1, "/kept")].concat());
+    while next(&mut client).expect("a stream is open") != (0, 1) {}
+    house.until_census(|census| census.stalled == 1);
+    assert_eq!(kept(), 1);
+    house.tick(WRITE + 1);
+    house.until_noted(&Note::Ended(ConnectionEnd::WriteTimeout));
+    until(|| kept() == 0, || format!("{} are kept", kept()));
+    assert_eq!(house.close(), 0);
+}
+
+#[test]
 fn an_early_answer_is_not_reset_while_its_sender_still_sends() {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;

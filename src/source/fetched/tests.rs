@@ -15,6 +15,7 @@ struct Server {
     tasks: TaskTracker,
     spent: AtomicUsize,
     allowance: usize,
+    known: bool,
 }
 
 impl Server {
@@ -27,6 +28,7 @@ impl Server {
             tasks: TaskTracker::new(),
             spent: AtomicUsize::new(0),
             allowance: usize::MAX,
+            known: false,
         }
     }
 
@@ -43,6 +45,7 @@ impl Server {
         let wish = Wish {
             url,
             within: &|answer| *answer >= least,
+            known: &|| self.known,
             spend: &spend,
         };
         let asked = Arc::clone(&self.asked);

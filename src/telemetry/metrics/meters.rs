@@ -22,7 +22,7 @@ pub struct SourceMeters {
 pub(super) struct DestinationMeters {
     pub(super) results: [Counter; DeliveryResult::ALL.len()],
     pub(super) duration: Histogram,
-    pub(super) replies_cut: Counter,
+    pub(super) replies_too_large: Counter,
 }
 
 /// How one request to one destination ended (`result`).
@@ -93,8 +93,8 @@ impl SourceMeters {
         self.events_unreadable.inc();
     }
 
-    /// Counts an answer of the destination of this index that was cut.
-    pub fn reply_cut(&self, destination: usize) {
-        self.destinations[destination].replies_cut.inc();
+    /// Counts an answer of the destination of this index that was too long to be handed through.
+    pub fn reply_too_large(&self, destination: usize) {
+        self.destinations[destination].replies_too_large.inc();
     }
 }

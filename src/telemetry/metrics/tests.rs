@@ -25,7 +25,8 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("hookward_config_reload_timestamp_seconds", "gauge", ""),
     ("hookward_build_info", "gauge", "version"),
     ("hookward_events_unreadable_total", "counter", "source"),
-    ("hookward_replies_cut_total", "counter", "destination"),
+    ("hookward_replies_too_large_total", "counter", "destination"),
+    ("hookward_tls_handshake_failures_total", "counter", "cause"),
     ("hookward_ledger_forgotten_total", "counter", ""),
     ("hookward_log_dropped_total", "counter", ""),
 ];
@@ -41,6 +42,7 @@ fn metrics() -> (Metrics, SourceMeters) {
     ];
     let meters = metrics.source(&stripe, OUTCOMES, &["2026".to_owned(), "1".to_owned()], &to);
     metrics.no_source(OUTCOMES);
+    metrics.tls_handshake_failures("timeout");
     (metrics, meters)
 }
 
@@ -112,7 +114,7 @@ fn what_is_counted_shows_under_its_labels() {
     meters.signature_age(-4000);
     meters.signature_age(4000);
     meters.event_unreadable();
-    meters.reply_cut(1);
+    meters.reply_too_large(1);
     metrics.ledger(LedgerOp::Settle, Duration::from_micros(300));
     metrics.config_loaded(Timestamp::from_secs(1_700_000_000));
     metrics.reload_failed();
@@ -168,7 +170,7 @@ fn what_is_counted_shows_under_its_labels() {
         (r#"hookward_signature_age_seconds_sum{source="stripe"}"#, "4.0"),
         (r#"hookward_signature_future_total{source="stripe"}"#, "1"),
         (r#"hookward_events_unreadable_total{source="stripe"}"#, "1"),
-        (r#"hookward_replies_cut_total{destination="billing"}"#, "1"),
+        (r#"hookward_replies_too_large_total{destination="billing"}"#, "1"),
         (r#"hookward_ledger_duration_seconds_count{op="settle"}"#, "1"),
         (r#"hookward_reload_total{result="failure"}"#, "1"),
         ("hookward_config_reload_success", "0"),

@@ -7,7 +7,7 @@ mod tls;
 use super::*;
 use crate::{
     event::{DestinationName, SystemClock},
-    upstream::{DestinationUrl, Lane, PoolSpec},
+    upstream::{DestinationUrl, Excess, Lane, PoolSpec, Room},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -29,6 +29,21 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 const TIME: Duration = Duration::from_secs(5);
+/// 1 MiB, and room for all of it.
+const ANSWER: AnswerLimit<'static> = AnswerLimit {
+    bytes: 1 << 20,
+    keeps: true,
+    room: &|| Box::new(Endless),
+};
+
+struct Endless;
+
+impl Room for Endless {
+    fn grow(&mut self, _: u64) -> bool {
+        true
+    }
+}
+
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// What the app does after it has written an answer.
@@ -194,7 +209,7 @@ async fn one(
     let answer = answer.into();
     let app = App::start(move |_| (answer.clone(), after)).await;
     let outbound = outbound();
-    let result = outbound.send(&app.spec(), post("x"), time).await;
+    let result = outbound.send(&app.spec(), post("x"), time, ANSWER).await;
     (result, app, outbound)
 }
 

@@ -14,6 +14,7 @@ pub fn check(data: &[u8]) {
         trust: ["10.0.0.0/8", "2001:db8::/32"]
             .map(|net| net.parse().expect("a net"))
             .to_vec(),
+        direct: false,
         header: if plain { "x-forwarded-for" } else { "forwarded" }
             .parse()
             .expect("a name"),

@@ -20,6 +20,8 @@ pub fn check(data: &[u8]) {
                 "{foreign:?}"
             );
             assert_eq!(asked.len(), 1);
+            let mut head = head;
+            gate::to_origin_form(&mut head);
             accepted(&head, &asked[0]);
             if head.version != Version::HTTP_2 {
                 assert_eq!(target(&head), raw_target(data), "not as it was sent");
@@ -41,13 +43,18 @@ fn target(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("", |target| target.as_str())
 }
 
-/// The second word of the first line, without a fragment, which `http::Uri` leaves out and no sender writes.
+/// The second word of the first line, in origin form. Without a fragment, which `http::Uri` leaves out: the connection
+/// refuses one before the gate is asked.
 fn raw_target(data: &[u8]) -> &str {
     let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
-    std::str::from_utf8(target).expect("what passed is ASCII")
+    let target = std::str::from_utf8(target).expect("what passed is ASCII");
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest.find('/').map_or("/", |path| &rest[path..]),
+        _ => target,
+    }
 }
 
 fn accepted(head: &Parts, host: &str) {
@@ -127,7 +134,7 @@ fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
 }
 
 /// By another way than the gate's: all of the path is decoded at once, and what comes out must have the segments that the
-/// raw path has, none of which an app could take for another.
+/// raw path has, none of which an app could take for another. No unreserved character may be escaped.
 fn is_plain(head: &Parts) -> bool {
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let Some(decoded) = decoded(path.as_bytes()) else {
@@ -137,11 +144,17 @@ fn is_plain(head: &Parts) -> bool {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         name != b"." && name != b".."
     };
+    let needless = path.as_bytes().windows(3).any(|escape| {
+        let digits = std::str::from_utf8(&escape[1..]).unwrap_or_default();
+        let byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        escape[0] == b'%' && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    });
     let segments: Vec<&[u8]> = decoded.split(|byte| *byte == b'/').collect();
     let inside = &segments[1..segments.len() - 1];
     path.bytes().chain(query.bytes()).all(|byte| byte.is_ascii_graphic())
         && !path.contains(['\\', '#'])
         && !decoded.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\')
+        && !needless
         && segments.len() == path.split('/').count()
         && segments.iter().all(|segment| normal(segment))
         && inside.iter().all(|segment| !segment.is_empty())

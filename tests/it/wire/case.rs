@@ -204,7 +204,7 @@ impl Piece {
             || self
                 .target()
                 .iter()
-                .any(|byte| *byte <= b' ' || b"\"<>\x7f".contains(byte));
+                .any(|byte| *byte <= b' ' || b"\"#<>\x7f".contains(byte));
         let declared = fields.iter().find(|(name, _)| name == b"content-length");
         let declared = declared.and_then(|(_, value)| String::from_utf8_lossy(value).parse::<usize>().ok());
         let is_whole = declared.is_none_or(|length| length <= self.payload.len());

@@ -49,8 +49,9 @@ pub fn heads(t: &mut Table) {
     }
     for target in [
         "http://evil/github",
-        "http://hooks.example.com/github",
-        "https://hooks.example.com/github",
+        "http://hooks.example.com:8080/github",
+        "http://a@hooks.example.com/github",
+        "ftp://hooks.example.com/github",
         "evil:80",
         "github",
         "*",

@@ -445,7 +445,7 @@ const ROWS: [Row; 87] = [
             "every_final_status_is_an_answer_and_no_redirect_is_followed",
             "answers_that_are_none",
             "answers_without_an_end_are_over_in_time",
-            "long_answers_are_cut_and_counted",
+            "answers_are_handed_through_whole_or_not_at_all",
             "bodies_and_heads_are_bounded",
             "lengths_and_codings_that_contradict_each_other",
         ],

@@ -3,13 +3,17 @@
 use super::case::{After, Piece, Table};
 
 pub fn lines(t: &mut Table) {
-    let p = t.good();
-    let raw = String::from_utf8(p.raw())
-        .expect("text")
-        .replace("\r\n", "\n")
-        .into_bytes();
-    t.passes(14, "bare LF", &p);
-    t.cases.last_mut().expect("just added").raw = raw;
+    // Every line, only the request line, and only the end of the head.
+    for (what, from, to) in [
+        ("bare LF", "\r\n", "\n"),
+        ("bare LF after the request line", "HTTP/1.1\r\n", "HTTP/1.1\n"),
+        ("a head that ends in CRLF LF", "\r\n\r\n", "\r\n\n"),
+    ] {
+        let p = t.good();
+        let raw = String::from_utf8(p.raw()).expect("text").replace(from, to).into_bytes();
+        t.add(14, what, &p, &[200], true, After::Closes);
+        t.cases.last_mut().expect("just added").raw = raw;
+    }
     for line in [
         &b"X: a\r\n b"[..],
         b"X: a\r\n\tb",

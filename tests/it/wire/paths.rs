@@ -23,6 +23,9 @@ pub fn paths(t: &mut Table) {
         "/github//x",
         "/github///",
         "/github\\..\\x",
+        "/%67ithub",
+        "/githu%62",
+        "/github%2Dx",
         "/github%2fx",
         "/github%2Fx",
         "/github%5cx",
@@ -39,6 +42,9 @@ pub fn paths(t: &mut Table) {
         "/github?a=\"",
         "/github?<",
         "/github?>",
+        "/github#x",
+        "/github?a=b#x",
+        "/#/github",
     ] {
         let p = t.good().start(&format!("POST {path} HTTP/1.1"));
         t.refused(35, path, &p, 400);
@@ -52,8 +58,6 @@ pub fn paths(t: &mut Table) {
         "/GITHUB",
         "/github;v=1",
         "/github/x",
-        "/%67ithub",
-        "/githu%62",
         "/metrics",
         "/livez",
         "/readyz",

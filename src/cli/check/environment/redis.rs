@@ -26,13 +26,13 @@ pub(super) fn silent(settings: &Settings, reason: &str) -> Check {
 pub(super) fn found(settings: &Settings, facts: &RedisFacts, report: &mut Report) {
     let mut add = |check| report.add(check);
     let unknown = "unknown".to_owned();
-    let version = facts.version.as_ref().unwrap_or(&unknown);
+    let version = facts.version.as_deref().unwrap_or("version unknown");
     let eviction = facts.eviction.as_ref().unwrap_or(&unknown);
     add(Check::ok(
         GROUP,
         "redis",
         format!(
-            "{} PONG in {}, version {version}, maxmemory-policy {eviction}",
+            "{} PONG in {}, {version}, maxmemory-policy {eviction}",
             place(settings),
             millis(facts.round_trip)
         ),

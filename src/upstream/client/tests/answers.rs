@@ -40,7 +40,7 @@ async fn once_the_head_has_come_its_status_stands() {
         let reply = result.expect(&answer);
         assert_eq!(reply.status.as_u16(), status);
         assert_eq!(
-            (&reply.body[..], reply.broken, reply.cut),
+            (&reply.body[..], reply.broken, reply.excess.is_some()),
             (&b"abc"[..], true, false),
             "{answer:?}"
         );
@@ -113,36 +113,92 @@ async fn no_answer_at_all_is_unreachable() {
     }
 }
 
+fn sized(length: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}",
+        "b".repeat(length)
+    )
+}
+
 #[tokio::test]
-async fn a_body_is_cut_at_64_kib_and_its_connection_closed() {
-    let max = reply::MAX_BODY;
-    let sized = |length: usize| {
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}",
-            "b".repeat(length)
-        )
-    };
-    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "b".repeat(4 * max));
-    for (answer, cut) in [
-        (sized(max), false),
-        (sized(max + 1), true),
-        (sized(20 * max), true),
-        (endless, true),
+async fn a_body_is_read_whole_or_not_at_all() {
+    const MAX: usize = 1 << 20;
+    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "b".repeat(4 * MAX));
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{MAX:x}\r\n{}\r\n0\r\n\r\n",
+        "b".repeat(MAX)
+    );
+    for (answer, length, excess) in [
+        (sized(MAX), MAX, None),
+        (chunked, MAX, None),
+        (sized(MAX + 1), 0, Some(Excess::Limit)),
+        (endless, 0, Some(Excess::Limit)),
+        // An announced length over the limit is not read.
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_owned(),
+            0,
+            Some(Excess::Limit),
+        ),
     ] {
         let (result, app, outbound) = one(answer, After::Hang, TIME).await;
         let reply = result.expect("an answer");
-        assert_eq!((reply.body.len(), reply.cut, reply.broken), (max, cut, false));
+        assert_eq!((reply.body.len(), reply.excess, reply.broken), (length, excess, false));
         assert!(!reply.headers.contains_key(header::CONTENT_LENGTH));
-        assert_eq!(outbound.idle(), usize::from(!cut));
+        assert_eq!(outbound.idle(), usize::from(excess.is_none()));
         outbound.shutdown().await;
         app.all_closed().await;
     }
 }
 
+/// So much room as there is, for all answers of a test.
+struct Rest(std::sync::Arc<std::sync::atomic::AtomicU64>, u64);
+
+impl Room for Rest {
+    fn grow(&mut self, more: u64) -> bool {
+        self.1 += more;
+        self.0.fetch_add(more, std::sync::atomic::Ordering::SeqCst) + more <= 100_000
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+async fn ask(length: usize, limit: AnswerLimit<'_>) -> Reply {
+    let app = App::start(move |_| (sized(length).into(), After::Next)).await;
+    let reply = outbound().send(&app.spec(), post("x"), TIME, limit).await;
+    reply.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_long_body_holds_room_for_as_long_as_its_reply_lives() {
+    const SHORT: usize = 64 * 1024;
+    let held = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let room = || -> Box<dyn Room> { Box::new(Rest(held.clone(), 0)) };
+    let limit = AnswerLimit { room: &room, ..ANSWER };
+    let held = || held.load(std::sync::atomic::Ordering::SeqCst);
+    let short = ask(SHORT, limit).await;
+    assert_eq!((short.body.len(), held()), (SHORT, 0));
+    let long = ask(SHORT + 60_000, limit).await;
+    let copy = long.clone();
+    assert_eq!((long.body.len(), held()), (SHORT + 60_000, 60_000));
+    drop(long);
+    // A body without room is dropped as a whole.
+    let none = ask(SHORT + 60_000, limit).await;
+    assert_eq!((none.body.len(), none.excess, held()), (0, Some(Excess::Room), 60_000));
+    // One that nobody wants needs no room.
+    let unwanted = ask(SHORT + 60_000, AnswerLimit { keeps: false, ..limit }).await;
+    assert_eq!((unwanted.body.len(), unwanted.excess, held()), (0, None, 60_000));
+    drop(copy);
+    assert_eq!(held(), 0);
+}
+
 #[tokio::test]
 async fn an_answer_loses_what_is_not_for_the_sender() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nServer: s\r\n\
-         X-Powered-By: p\r\nHookward-Outcome: delivered\r\nhookward_outcome: delivered\r\nConnection: keep-alive, x-hop\r\n\
+         X-Powered-By: p\r\nHookward-Outcome: delivered\r\nhookward_outcome: delivered\r\nHookward.Outcome: delivered\r\nSet.Cookie: a=b\r\nConnection: keep-alive, x-hop\r\n\
          X-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Twice: 1\r\nX-Twice: 2\r\n\
          Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok";
     let (result, ..) = one(answer, After::Next, TIME).await;
@@ -169,10 +225,10 @@ async fn an_answer_before_the_body_was_read_is_an_answer() {
         stream
     };
     let large = "x".repeat(16 * 1024 * 1024);
-    let (reply, held) = tokio::join!(outbound.send(&to, post(&large), TIME), app);
+    let (reply, held) = tokio::join!(outbound.send(&to, post(&large), TIME, ANSWER), app);
     assert_eq!(reply.expect("an answer").status, StatusCode::PAYLOAD_TOO_LARGE);
     // Its request is not written to the end: whatever the pool holds, the next request must not wait behind it.
-    let next = tokio::join!(outbound.send(&to, post("x"), TIME), async {
+    let next = tokio::join!(outbound.send(&to, post("x"), TIME, ANSWER), async {
         let (mut stream, _) = listener.accept().await.expect("a second connection");
         let mut buffer = Vec::new();
         read_request(&mut stream, &mut buffer).await.expect("a request");

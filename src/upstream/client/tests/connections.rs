@@ -15,9 +15,12 @@ async fn the_request_arrives_byte_for_byte_and_the_connection_serves_again() {
     request
         .headers
         .insert(header::CONTENT_LENGTH, HeaderValue::from(request.body.len()));
-    let reply = outbound.send(&app.spec(), request, TIME).await.expect("an answer");
+    let reply = outbound
+        .send(&app.spec(), request, TIME, ANSWER)
+        .await
+        .expect("an answer");
     assert_eq!(
-        (reply.status, &reply.body[..], reply.cut, reply.broken),
+        (reply.status, &reply.body[..], reply.excess.is_some(), reply.broken),
         (StatusCode::OK, &b"ok"[..], false, false)
     );
     let body = parts.concat();
@@ -29,7 +32,10 @@ async fn the_request_arrives_byte_for_byte_and_the_connection_serves_again() {
         )]
     );
     for _ in 0..20 {
-        outbound.send(&app.spec(), post("next"), TIME).await.expect("an answer");
+        outbound
+            .send(&app.spec(), post("next"), TIME, ANSWER)
+            .await
+            .expect("an answer");
     }
     assert_eq!((app.connections(), outbound.idle()), (1, 1));
 }
@@ -40,11 +46,11 @@ async fn requests_at_once_have_a_connection_each_and_the_last_used_is_used_next(
     let clock = Arc::new(TestClock::at(Timestamp::from_secs(0)));
     let outbound = Outbound::new(PoolSpec::default(), clock.clone());
     let (pool, spec) = (&outbound.0.pool, app.spec());
-    let three = futures_util::future::join_all((0..3).map(|_| outbound.send(&spec, post("x"), TIME))).await;
+    let three = futures_util::future::join_all((0..3).map(|_| outbound.send(&spec, post("x"), TIME, ANSWER))).await;
     assert!(three.iter().all(Result::is_ok));
     assert_eq!((app.connections(), outbound.idle()), (3, 3));
     clock.advance(Duration::from_secs(1));
-    outbound.send(&spec, post("x"), TIME).await.expect("an answer");
+    outbound.send(&spec, post("x"), TIME, ANSWER).await.expect("an answer");
     clock.advance(Duration::from_secs(1));
     let idle: Vec<_> = std::iter::from_fn(|| pool.take(&spec))
         .map(|(_, idle)| idle.as_secs())
@@ -56,11 +62,14 @@ async fn requests_at_once_have_a_connection_each_and_the_last_used_is_used_next(
 async fn an_empty_body_and_a_get_are_framed_as_such() {
     let app = App::start(|_| (OK.into(), After::Next)).await;
     let outbound = outbound();
-    outbound.send(&app.spec(), post(""), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec(), post(""), TIME, ANSWER)
+        .await
+        .expect("an answer");
     let mut get = post("");
     get.method = Method::GET;
     get.headers.remove(header::CONTENT_LENGTH);
-    outbound.send(&app.spec(), get, TIME).await.expect("an answer");
+    outbound.send(&app.spec(), get, TIME, ANSWER).await.expect("an answer");
     let requests = app.requests();
     assert!(requests[0].ends_with("content-length: 0\r\n\r\n"), "{}", requests[0]);
     assert_eq!(requests[1], "GET /h/%41?x=+ HTTP/1.1\r\nhost: app.example\r\n\r\n");
@@ -70,9 +79,15 @@ async fn an_empty_body_and_a_get_are_framed_as_such() {
 async fn a_connection_that_the_app_closed_is_replaced() {
     let app = App::start(|number| (OK.into(), if number == 0 { After::Close } else { After::Next })).await;
     let outbound = outbound();
-    outbound.send(&app.spec(), post("1"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec(), post("1"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     app.all_closed().await;
-    outbound.send(&app.spec(), post("2"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec(), post("2"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     assert_eq!((app.connections(), app.requests().len()), (2, 2));
 }
 
@@ -124,7 +139,10 @@ impl ClosingApp {
 async fn a_request_handed_back_unsent_is_sent_once_more() {
     let app = ClosingApp::start();
     let (outbound, spec) = (outbound(), app.spec.clone());
-    outbound.send(&spec, post("first"), TIME).await.expect("an answer");
+    outbound
+        .send(&spec, post("first"), TIME, ANSWER)
+        .await
+        .expect("an answer");
 
     // A socket of this test wakes it in the same turn in which the end of the idle connection is noticed.
     let other = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -142,7 +160,10 @@ async fn a_request_handed_back_unsent_is_sent_once_more() {
     );
     assert!(!outbound.0.pool.put(&spec, dying));
 
-    outbound.send(&spec, post("second"), TIME).await.expect("an answer");
+    outbound
+        .send(&spec, post("second"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     assert!(app.second.join().expect("no panic").ends_with(b"second"));
 }
 
@@ -151,10 +172,16 @@ async fn a_connection_that_was_idle_is_looked_at_before_it_is_used() {
     let clock = Arc::new(TestClock::at(Timestamp::from_secs(0)));
     let outbound = Outbound::new(PoolSpec::default(), clock.clone());
     let app = ClosingApp::start();
-    outbound.send(&app.spec, post("first"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec, post("first"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     app.close_first();
     clock.advance(Duration::from_secs(1));
-    outbound.send(&app.spec, post("second"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec, post("second"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     assert!(app.second.join().expect("no panic").ends_with(b"second"));
 }
 
@@ -170,11 +197,17 @@ async fn a_request_of_which_a_byte_was_sent_is_not_sent_again() {
     })
     .await;
     let outbound = outbound();
-    outbound.send(&app.spec(), post("1"), TIME).await.expect("an answer");
-    let result = outbound.send(&app.spec(), post("2"), TIME).await;
+    outbound
+        .send(&app.spec(), post("1"), TIME, ANSWER)
+        .await
+        .expect("an answer");
+    let result = outbound.send(&app.spec(), post("2"), TIME, ANSWER).await;
     assert!(is_unreachable(&result), "{result:?}");
     assert_eq!((app.connections(), app.requests().len(), outbound.idle()), (1, 2, 0));
-    outbound.send(&app.spec(), post("3"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec(), post("3"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     assert_eq!(app.requests().len(), 3);
 }
 
@@ -188,7 +221,7 @@ async fn an_app_that_restarts_is_waited_for() {
         connect_wait: TIME,
         ..spec(&format!("http://{address}"))
     };
-    let (reply, app) = tokio::join!(outbound.send(&patient, post("x"), TIME), async {
+    let (reply, app) = tokio::join!(outbound.send(&patient, post("x"), TIME, ANSWER), async {
         // Long enough for refusals; were there none, the test would still be right.
         tokio::time::sleep(Duration::from_millis(80)).await;
         App::on(TcpListener::bind(address).await.expect("the same port"), |_| {
@@ -213,7 +246,7 @@ async fn a_refusal_is_unreachable_after_connect_wait_and_inside_the_time() {
         };
         let before = clock.monotonic();
         let result = outbound()
-            .send(&impatient, post("x"), Duration::from_millis(time))
+            .send(&impatient, post("x"), Duration::from_millis(time), ANSWER)
             .await;
         let took = clock.monotonic().since(before);
         assert!(is_unreachable(&result), "{wait} in {time}: {result:?}");
@@ -229,10 +262,13 @@ async fn names_are_resolved_and_every_address_is_tried() {
     let app = App::start(|_| (OK.into(), After::Next)).await;
     // `localhost` is `::1` first on most machines, where nobody listens.
     let by_name = spec(&format!("http://localhost:{}", app.address.port()));
-    outbound().send(&by_name, post("x"), TIME).await.expect("an answer");
+    outbound()
+        .send(&by_name, post("x"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     // A label may have 63 characters: no name server needs to be asked.
     let nobody = spec(&format!("http://{}", "x".repeat(64)));
-    let result = outbound().send(&nobody, post("x"), TIME).await;
+    let result = outbound().send(&nobody, post("x"), TIME, ANSWER).await;
     assert!(is_unreachable(&result), "{result:?}");
 }
 
@@ -247,7 +283,7 @@ async fn metadata_addresses_are_not_connected_to() {
             connect_wait: TIME,
             ..spec(url)
         };
-        match outbound().send(&patient, post("x"), TIME).await {
+        match outbound().send(&patient, post("x"), TIME, ANSWER).await {
             Err(DeliveryError::Unreachable { reason, .. }) => assert!(reason.contains("metadata"), "{url}: {reason}"),
             other => panic!("{url}: {other:?}"),
         }
@@ -263,12 +299,12 @@ async fn idle_connections_are_closed_in_time() {
     };
     let outbound = Outbound::new(pool, Arc::new(SystemClock::new()));
     let spec = app.spec();
-    let four = futures_util::future::join_all((0..4).map(|_| outbound.send(&spec, post("x"), TIME))).await;
+    let four = futures_util::future::join_all((0..4).map(|_| outbound.send(&spec, post("x"), TIME, ANSWER))).await;
     assert!(four.iter().all(Result::is_ok));
     assert_eq!((app.connections(), outbound.idle()), (4, 2));
     app.all_closed().await;
     assert_eq!(outbound.idle(), 0);
-    outbound.send(&spec, post("x"), TIME).await.expect("an answer");
+    outbound.send(&spec, post("x"), TIME, ANSWER).await.expect("an answer");
     app.all_closed().await;
 }
 
@@ -276,9 +312,12 @@ async fn idle_connections_are_closed_in_time() {
 async fn a_shutdown_closes_what_is_idle_and_waits_for_what_is_not() {
     let app = App::start(|_| (OK.into(), After::Next)).await;
     let outbound = outbound();
-    outbound.send(&app.spec(), post("x"), TIME).await.expect("an answer");
+    outbound
+        .send(&app.spec(), post("x"), TIME, ANSWER)
+        .await
+        .expect("an answer");
     let spec = app.spec();
-    let during = tokio::join!(outbound.send(&spec, post("y"), TIME), outbound.shutdown());
+    let during = tokio::join!(outbound.send(&spec, post("y"), TIME, ANSWER), outbound.shutdown());
     assert_eq!(during.0.expect("an answer").status, StatusCode::OK);
     assert_eq!(outbound.idle(), 0);
     app.all_closed().await;
@@ -317,7 +356,10 @@ fn two_workers_each_have_their_own_connections() {
                     runtime().block_on(async {
                         let outbound = outbound();
                         for _ in 0..200 {
-                            outbound.send(&app.spec(), post("x"), TIME).await.expect("an answer");
+                            outbound
+                                .send(&app.spec(), post("x"), TIME, ANSWER)
+                                .await
+                                .expect("an answer");
                         }
                         outbound.shutdown().await;
                     });

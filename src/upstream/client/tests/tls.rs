@@ -127,7 +127,7 @@ async fn the_request_arrives_byte_for_byte_and_its_connection_serves_again() {
     let (outbound, spec) = (outbound(), app.spec(believing(&authority)));
     let body = "{\"a\":1}\r\n\0\u{e9}";
     for _ in 0..2 {
-        let reply = outbound.send(&spec, post(body), TIME).await.expect("an answer");
+        let reply = outbound.send(&spec, post(body), TIME, ANSWER).await.expect("an answer");
         assert_eq!((reply.status, &reply.body[..]), (StatusCode::OK, &b"ok"[..]));
     }
     assert_eq!(
@@ -149,7 +149,7 @@ async fn a_new_connection_resumes_the_session_of_an_old_one() {
     let app = TlsApp::start(&server(authority.identity("localhost")), &[], After::Close).await;
     let (outbound, spec) = (outbound(), app.spec(believing(&authority)));
     for _ in 0..3 {
-        outbound.send(&spec, post("x"), TIME).await.expect("an answer");
+        outbound.send(&spec, post("x"), TIME, ANSWER).await.expect("an answer");
     }
     let kinds = app.handshakes();
     assert_eq!(kinds.len(), 3);
@@ -187,7 +187,7 @@ async fn a_certificate_that_is_not_believed_is_unreachable_at_once_and_says_why(
             ..app.spec(settings)
         };
         // The time is not used up by trying again: no certificate gets better by it.
-        let result = tokio::time::timeout(TIME, outbound().send(&patient, post("x"), TIME * 10)).await;
+        let result = tokio::time::timeout(TIME, outbound().send(&patient, post("x"), TIME * 10, ANSWER)).await;
         let (reason, sent) = unreachable(result.expect("it is not tried again"));
         assert!(
             reason.starts_with("TLS with ") && reason.contains(words),
@@ -198,7 +198,9 @@ async fn a_certificate_that_is_not_believed_is_unreachable_at_once_and_says_why(
     }
     // The name that the URL does not have.
     let app = TlsApp::start(&server(authority.identity("app.internal")), &[], After::Next).await;
-    let reply = outbound().send(&app.spec(named("app.internal")), post("x"), TIME).await;
+    let reply = outbound()
+        .send(&app.spec(named("app.internal")), post("x"), TIME, ANSWER)
+        .await;
     assert!(reply.is_ok(), "{reply:?}");
 }
 
@@ -208,7 +210,7 @@ async fn an_address_is_a_name_too() {
     let app = TlsApp::start(&server(authority.identity("127.0.0.1")), &[], After::Next).await;
     let mut spec = app.spec(believing(&authority));
     spec.tls = Some(Secure::new(believing(&authority), &spec.url.host).expect("an address"));
-    let reply = outbound().send(&spec, post("x"), TIME).await;
+    let reply = outbound().send(&spec, post("x"), TIME, ANSWER).await;
     assert!(reply.is_ok(), "{reply:?}");
 }
 
@@ -225,11 +227,18 @@ async fn a_destination_that_asks_who_we_are_is_told() {
         ..believing(&authority)
     };
     let result = outbound()
-        .send(&app.spec(showing(Some(authority.identity("us")))), post("x"), TIME)
+        .send(
+            &app.spec(showing(Some(authority.identity("us")))),
+            post("x"),
+            TIME,
+            ANSWER,
+        )
         .await;
     assert!(result.is_ok(), "{result:?}");
     for (shown, words) in [(None, "CertificateRequired"), (Some(other.identity("us")), "alert")] {
-        let result = outbound().send(&app.spec(showing(shown)), post("x"), TIME).await;
+        let result = outbound()
+            .send(&app.spec(showing(shown)), post("x"), TIME, ANSWER)
+            .await;
         let (reason, _) = unreachable(result);
         assert!(reason.contains(words), "{words}: {reason}");
     }
@@ -243,7 +252,7 @@ async fn a_handshake_that_hangs_is_a_timeout_within_the_time() {
     let spec = https(port, ClientTls::default());
     let time = Duration::from_millis(50);
     let outbound = outbound();
-    let result = tokio::time::timeout(TIME, outbound.send(&spec, post("x"), time)).await;
+    let result = tokio::time::timeout(TIME, outbound.send(&spec, post("x"), time, ANSWER)).await;
     assert!(is_timeout(&result.expect("it ends")));
     drop(listener);
 }
@@ -267,7 +276,7 @@ async fn what_is_no_tls_is_called_so() {
             while stream.read(&mut hello).await.is_ok_and(|read| read > 0) {}
         });
         let result = outbound()
-            .send(&https(port, ClientTls::default()), post("x"), TIME)
+            .send(&https(port, ClientTls::default()), post("x"), TIME, ANSWER)
             .await;
         let (reason, sent) = unreachable(result);
         assert!(reason.contains(words) && !sent, "{words}: {reason}");
@@ -275,7 +284,9 @@ async fn what_is_no_tls_is_called_so() {
     // A real one waits for the end of the head.
     let spec = https(plain.address.port(), ClientTls::default());
     assert!(is_timeout(
-        &outbound().send(&spec, post("x"), Duration::from_millis(50)).await
+        &outbound()
+            .send(&spec, post("x"), Duration::from_millis(50), ANSWER)
+            .await
     ));
     assert!(plain.requests().is_empty());
 }
@@ -284,7 +295,9 @@ async fn what_is_no_tls_is_called_so() {
 async fn a_server_that_speaks_only_http2_is_unreachable() {
     let authority = Authority::new("ours");
     let app = TlsApp::start(&server(authority.identity("localhost")), &[b"h2"], After::Next).await;
-    let result = outbound().send(&app.spec(believing(&authority)), post("x"), TIME).await;
+    let result = outbound()
+        .send(&app.spec(believing(&authority)), post("x"), TIME, ANSWER)
+        .await;
     let (reason, sent) = unreachable(result);
     assert!(reason.contains("NoApplicationProtocol") && !sent, "{reason}");
 }
@@ -294,18 +307,22 @@ async fn other_settings_never_meet_the_connections_of_the_old_ones() {
     let (authority, other) = (Authority::new("ours"), Authority::new("another"));
     let app = TlsApp::start(&server(authority.identity("localhost")), &[], After::Next).await;
     let (outbound, old) = (outbound(), app.spec(believing(&authority)));
-    outbound.send(&old, post("x"), TIME).await.expect("an answer");
+    outbound.send(&old, post("x"), TIME, ANSWER).await.expect("an answer");
     assert_eq!(outbound.idle(), 1);
     // A reload that believes somebody else: nothing of the old trust is left.
-    let (reason, _) = unreachable(outbound.send(&app.spec(believing(&other)), post("x"), TIME).await);
+    let (reason, _) = unreachable(
+        outbound
+            .send(&app.spec(believing(&other)), post("x"), TIME, ANSWER)
+            .await,
+    );
     assert!(reason.contains("UnknownIssuer"), "{reason}");
     assert_eq!(outbound.idle(), 0);
     // A request that began before it may end, and leaves nothing behind.
-    outbound.send(&old, post("x"), TIME).await.expect("an answer");
+    outbound.send(&old, post("x"), TIME, ANSWER).await.expect("an answer");
     assert_eq!(outbound.idle(), 0);
     // Nor is a plain connection to the same place one of these.
     let again = app.spec(believing(&authority));
-    outbound.send(&again, post("x"), TIME).await.expect("an answer");
+    outbound.send(&again, post("x"), TIME, ANSWER).await.expect("an answer");
     assert_eq!((outbound.idle(), app.handshakes().len()), (1, 3));
     assert!(
         outbound
