@@ -42,10 +42,12 @@ use story::{Group, Numbers};
 use verdict::Verdict;
 
 /// Groups that are under way at one time.
-const AT_ONCE: usize = 48;
-/// Groups of each sender in a round. The clock stands still in a round and moves on a minute after it, so that no budget
+const AT_ONCE: usize = 96;
+/// Groups of each sender in a round, of a small and of a large run. The clock stands still in a round and moves on a minute after it, so that no budget
 /// of repeats is spent by honest traffic.
-const GROUPS: usize = 5;
+const GROUPS: [usize; 2] = [5, 40];
+/// Events of a large run.
+const MANY: u64 = 50_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)
@@ -127,10 +129,11 @@ async fn run(senders: &[Sender], seed: u64, events: u64, redis: bool) -> (Verdic
     let (mut planned, mut round) = (0, 0);
     let mut captured: Vec<Captured> = Vec::new();
     let mut attacks = BTreeMap::new();
+    let in_a_round = GROUPS[usize::from(events >= MANY)] * senders.len();
     while planned < events || !captured.is_empty() {
         let mut groups = Vec::new();
         let mut dice = Dice::new(seed, round);
-        while planned < events && groups.len() < GROUPS * senders.len() {
+        while planned < events && groups.len() < in_a_round {
             let group = Group::plan(
                 senders,
                 groups.len() % senders.len(),

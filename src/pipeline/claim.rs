@@ -12,7 +12,7 @@ use super::{Worker, authenticate::Authentic, choose::Chosen};
 use crate::{
     event::{DeliveryKey, Frames},
     limit::{LimitSpec, Limited, Repeat},
-    replay::{Ask, Boarding, Decision, Joiner, Leader, ReplayPolicy, Unavailable},
+    replay::{Ask, Boarding, Decision, Joiner, Leader, ReplayPolicy, Standing, Unavailable},
     source::{Ending, Outcome, Source, Trail},
     telemetry::{Entropy, LedgerOp, entropy},
     upstream::DestinationSpec,
@@ -127,9 +127,14 @@ async fn lead(
                 leader: Some(leader),
             })
         }
-        Ok(Decision::Busy { left }) => Err(landed(leader, in_flight(left))),
+        Ok(Decision::Busy { left }) => match judge::beside(&chosen.authentic, &case) {
+            Some(max) => repeat::claim(worker, chosen, &mut case, (Standing::Pending, max), leader, trail).await,
+            None => Err(landed(leader, in_flight(left))),
+        },
         Ok(Decision::Done(seen)) => match judge::judge(worker, &chosen.authentic, &case, &seen, trail) {
-            Ok(Judged::Repeat { max }) => repeat::claim(worker, chosen, &mut case, (&seen, max), leader, trail).await,
+            Ok(Judged::Repeat { max }) => {
+                repeat::claim(worker, chosen, &mut case, (seen.standing, max), leader, trail).await
+            }
             judged => {
                 leader.land(&Landing::SeenBefore);
                 let Judged::Duplicate = judged? else {

@@ -220,6 +220,33 @@ fn an_equal_event_waits_although_its_provider_waits_a_second_only() {
 }
 
 #[test]
+fn an_equal_event_reaches_the_app_although_the_first_one_hangs() {
+    let redis = RedisServer::start();
+    let shared = format!("redis: {{url: \"{}\", namespace: test, timeout: 2s}}\n", redis.url());
+    for prefix in [String::new(), shared] {
+        let app = App::start();
+        let sidecar = Sidecar::before(&app, &format!("{prefix}{SOURCES}"));
+        let (closed, _) = tokio::sync::watch::channel(false);
+        app.script([Script::status(200).behind(&closed)]);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| sidecar.send(&sentry("e-1")));
+            app.wait_for(1);
+            let second = sidecar.send(&sentry("e-2"));
+            assert_eq!(second.outcome(), "delivered");
+            assert_eq!(first.join().expect("no panic").outcome(), "upstream_timeout");
+        });
+        let seen = app.seen();
+        assert_eq!(header(&seen, "hookward-repeat"), [None, Some("true")]);
+        assert!(all_differ(&header(&seen, "hookward-delivery")));
+        // The failed one is delivered as itself, and the repeat is known.
+        assert_eq!(sidecar.send(&sentry("e-1")).outcome(), "delivered");
+        assert_eq!(header(&app.since(2), "hookward-attempt"), [Some("2")]);
+        assert_eq!(sidecar.send(&sentry("e-2")).outcome(), "duplicate");
+        assert_eq!(app.count(), 3);
+    }
+}
+
+#[test]
 fn one_content_reaches_the_app_under_each_topic_that_is_listed_and_four_more_at_most() {
     let (app, sidecar) = stand();
     let send = |topic, id| {

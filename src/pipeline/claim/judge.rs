@@ -86,6 +86,16 @@ fn repeat(authentic: &Authentic, case: &Case, seen: &Seen) -> Option<usize> {
     forwarded.then_some(max)
 }
 
+/// How many repeats the record remembers, if this attempt is forwarded as a repeat beside the one that is in flight: its
+/// body may honestly repeat, and its provider never sends the event again.
+pub(super) fn beside(authentic: &Authentic, case: &Case) -> Option<usize> {
+    case.ask.values.variant()?;
+    let by_time = authentic.evidence.kind == IdentityKind::BodyAndTime;
+    let repeats = by_time || authentic.evidence.repeatable;
+    let lost = !authentic.source.provider.facts().automatic_retries;
+    (repeats && lost).then_some(if by_time { MAX_TIMES } else { MAX_VALUES })
+}
+
 /// One content under several topics: the event's name is new and listed exactly, and few were delivered so far.
 fn is_new_topic(authentic: &Authentic, case: &Case, seen: &Seen) -> bool {
     let (Values::Unsigned(had), Values::Unsigned(has)) = (&seen.values, &case.ask.values) else {

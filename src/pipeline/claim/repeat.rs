@@ -8,7 +8,7 @@ use crate::{
     event::DeliveryKey,
     limit::Pace,
     pipeline::{Worker, authenticate::Authentic, choose::Chosen},
-    replay::{Decision, Leader, Seen, Standing},
+    replay::{Decision, Leader, Standing},
     source::{Ending, Outcome, Trail},
     telemetry::{Entropy, entropy},
 };
@@ -77,16 +77,16 @@ fn crowded(wait: Duration) -> Ending {
         .with_retry_after(seconds.max(1))
 }
 
-/// Claims the repeat's own record.
+/// Claims the repeat's own record. `standing` is what the event's record says of the repeat, which may be in flight still.
 pub(super) async fn claim(
     worker: &Worker,
     mut chosen: Chosen,
     case: &mut Case,
-    (seen, max): (&Seen, usize),
+    (standing, max): (Standing, usize),
     leader: Leader<Landing>,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
-    if seen.standing != Standing::Repeated
+    if standing != Standing::Repeated
         && let Err(ending) = pay(worker, &chosen.authentic, case, trail).await
     {
         return Err(landed(leader, ending));
@@ -110,7 +110,7 @@ pub(super) async fn claim(
     match put_patiently(worker, &ask, &chosen, trail).await {
         Ok(Decision::Claimed(claim)) => {
             // The record of a remembered repeat is gone (a restart, an eviction): it was delivered all the same.
-            if seen.standing == Standing::Repeated && !claim.is_redelivery() {
+            if standing == Standing::Repeated && !claim.is_redelivery() {
                 claim.release().await;
                 return Err(landed(leader, answered(worker, &chosen, case, trail)));
             }
