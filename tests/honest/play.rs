@@ -16,7 +16,7 @@ use std::{cell::RefCell, net::IpAddr, time::Duration};
 const MORE_ATTEMPTS: usize = 12;
 /// Contents of requests that must never reach the app have this bit.
 pub const NEVER: u64 = 1 << 62;
-/// Contents that only a forged id makes have this bit: the holder of a token makes events up.
+/// Contents that only forged headers make have this bit: the holder of a token makes events up.
 pub const MADE_UP: u64 = 1 << 61;
 
 /// What became of an event at its sender.
@@ -186,7 +186,9 @@ fn disguised(sender: &Sender, letter: &Letter, mut label: Label, attack: &Attack
     let Disguise::Labels { id, topic, tenant } = &attack.disguise else {
         return (letter, label);
     };
+    let mut forged = 0;
     let mut set = |name: &HeaderName, value: &str| {
+        forged += value.bytes().chain(name.as_str().bytes()).map(u64::from).sum::<u64>();
         for (known, held) in &mut letter.headers {
             if known == name {
                 *held = Bytes::copy_from_slice(value.as_bytes());
@@ -207,9 +209,11 @@ fn disguised(sender: &Sender, letter: &Letter, mut label: Label, attack: &Attack
         set(header, id);
         if sender.unsigned.id.is_none() {
             label.content |= NEVER;
-        } else if sender.kind == IdentityKind::NamedId {
-            label.content = MADE_UP | (label.content << 8) | (id.bytes().map(u64::from).sum::<u64>() & 0xff);
+            return (letter, label);
         }
+    }
+    if forged > 0 && sender.kind == IdentityKind::NamedId {
+        label.content = MADE_UP | (label.content << 8) | (forged & 0xff);
     }
     (letter, label)
 }

@@ -114,7 +114,13 @@ impl Group {
         );
         let content = numbers.next();
         let mut times = Times::before(now, sender, dice);
-        let mut attacks_left = MAX_ATTACKS;
+        // A record permits four values beside the delivered one where one content goes out under several topics, and an
+        // attacker takes some of them.
+        let mut attacks_left = if sender.several_topics && !template.repeats {
+            MAX_ATTACKS / 2
+        } else {
+            MAX_ATTACKS
+        };
         let mut event = |topic: Option<String>, alias: bool, dice: &mut Dice| {
             let number = numbers.next();
             Event {
@@ -134,15 +140,19 @@ impl Group {
             .as_ref()
             .is_some_and(|event| sender.events.contains(event));
         if sender.several_topics && sender.kind == IdentityKind::UniqueBody && listed && !template.repeats {
-            // One content goes out under several topics, and to several subscriptions of one topic.
-            for topic in &sender.events {
-                if Some(topic) == template.event.as_ref() {
-                    if dice.chance(2000) {
-                        events.push(event(Some(topic.clone()), true, dice));
-                    }
-                } else if dice.chance(5000) {
-                    events.push(event(Some(topic.clone()), false, dice));
-                }
+            // One content goes out under a second topic of its object, and to several subscriptions of one topic.
+            let object = |topic: &str| topic.split(['/', '.']).next().map(str::to_owned);
+            let own = template.event.as_deref().and_then(object);
+            let others: Vec<&String> = sender
+                .events
+                .iter()
+                .filter(|topic| Some(*topic) != template.event.as_ref() && object(topic) == own)
+                .collect();
+            if !others.is_empty() && dice.chance(6000) {
+                events.push(event(Some(others[dice.index(others.len())].clone()), false, dice));
+            }
+            if dice.chance(2000) {
+                events.push(event(template.event.clone(), true, dice));
             }
         }
         Self {
