@@ -1,4 +1,4 @@
-//! The values that tell attempts of one delivery key apart: the signed time, or the unsigned id, event and tenant.
+//! The values that distinguish attempts of one delivery key: the signed time, or the unsigned id, event and tenant.
 //!
 //! Nothing unsigned is part of a [`DeliveryKey`](super::DeliveryKey). A ledger keeps these values in the record and
 //! compares them when the delivery is done.
@@ -28,7 +28,7 @@ impl UnsignedValues {
     }
 }
 
-/// The values by which a record tells the attempts of its delivery apart.
+/// The values by which a record distinguishes the attempts of its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// The unsigned values, where the body or a signed id names the event.
@@ -46,7 +46,7 @@ impl Values {
         })
     }
 
-    /// Equal variants are attempts of one event; `None` where nothing tells attempts apart.
+    /// Equal variants are attempts of one event; `None` where nothing distinguishes attempts.
     pub fn variant(&self) -> Option<Variant> {
         match self {
             Self::Unsigned(values) => Variant::of_values(values),
@@ -67,7 +67,7 @@ impl Values {
 }
 
 impl Default for Values {
-    /// Nothing tells attempts apart.
+    /// Nothing distinguishes attempts.
     fn default() -> Self {
         Self::Unsigned(UnsignedValues::default())
     }

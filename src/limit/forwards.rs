@@ -18,17 +18,17 @@ const CLIENTS_PER_KEY: u32 = 4;
 /// The pace of one kind of repeat: its burst, which refills within a minute. Source: `replay` of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// A repeat that a signed time or an unsigned value tells apart: a burst of 10, then 10 a minute.
-    Told,
-    /// A request that nothing tells from a replay (a doorbell): a burst of 60, then 60 a minute.
-    Untold,
+    /// A repeat that a signed time or an unsigned value distinguishes: a burst of 10, then 10 a minute.
+    Repeat,
+    /// A request that nothing distinguishes from a replay (a doorbell): a burst of 60, then 60 a minute.
+    Doorbell,
 }
 
 impl Pace {
     fn gcra(self) -> Gcra {
         let count = match self {
-            Self::Told => 10,
-            Self::Untold => 60,
+            Self::Repeat => 10,
+            Self::Doorbell => 60,
         };
         let per = Duration::from_mins(1);
         Gcra::new(Rate { count, per }, count)
@@ -47,7 +47,7 @@ pub struct Forwards {
 pub struct Waiting<'a>(&'a AtomicUsize);
 
 impl Forwards {
-    /// Full buckets for everybody.
+    /// Full buckets for each client.
     pub fn new() -> Self {
         Self {
             keys: Table::new(MAX_BUCKETS),
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_client_has_ten_places_of_a_key_and_one_every_six_seconds() {
         let forwards = Forwards::new();
-        let take = |first, last, now| forwards.take(&key(first), client(last), Pace::Told, at(now));
+        let take = |first, last, now| forwards.take(&key(first), client(last), Pace::Repeat, at(now));
         for _ in 0..10 {
             assert_eq!(take(1, 1, 0), Ok(()));
         }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_key_has_the_places_of_four_clients_and_waiting_spends_none() {
         let forwards = Forwards::new();
-        let take = |last, now| forwards.take(&key(1), client(last), Pace::Told, at(now));
+        let take = |last, now| forwards.take(&key(1), client(last), Pace::Repeat, at(now));
         for last in 0..4 {
             for _ in 0..10 {
                 assert_eq!(take(last, 0), Ok(()));
@@ -141,10 +141,10 @@ mod tests {
     fn a_doorbell_rings_sixty_times() {
         let forwards = Forwards::new();
         for _ in 0..60 {
-            assert_eq!(forwards.take(&key(1), client(1), Pace::Untold, at(0)), Ok(()));
+            assert_eq!(forwards.take(&key(1), client(1), Pace::Doorbell, at(0)), Ok(()));
         }
         assert_eq!(
-            forwards.take(&key(1), client(1), Pace::Untold, at(0)),
+            forwards.take(&key(1), client(1), Pace::Doorbell, at(0)),
             Err(Duration::from_secs(1))
         );
     }

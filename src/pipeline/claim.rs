@@ -23,7 +23,7 @@ use std::time::Duration;
 pub(super) struct Claimed {
     pub chosen: Chosen,
     pub hold: Hold,
-    /// The headers that tell the app why the delivery comes again.
+    /// The headers by which the app learns why the delivery is repeated.
     pub marks: Marks,
     /// Passes the outcome to this process's other attempts of the delivery.
     pub leader: Option<Leader<Landing>>,
@@ -33,7 +33,7 @@ pub(super) struct Claimed {
 struct Case {
     ask: Ask,
     policy: ReplayPolicy,
-    /// Attempts with the same key and values; the key where nothing tells attempts apart.
+    /// Attempts with the same key and values; the key where nothing distinguishes attempts.
     flight: DeliveryKey,
     /// The attempt may be a repeat that is forwarded, so its values have an answered budget of their own.
     may_repeat: bool,

@@ -64,7 +64,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The values that tell attempts with the same identity apart.
+    /// The values that distinguish attempts with the same identity.
     pub fn values(&self) -> Values {
         match (self.kind, self.signed_at) {
             (IdentityKind::BodyAndTime, Some(at)) => Values::Time(Variant::of_time(at)),

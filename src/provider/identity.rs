@@ -154,7 +154,7 @@ fn identity(
         if with_body {
             hasher.part("body", &digest());
         }
-        // Whoever holds the token can make all of it up; an honest id may be unique for one tenant only (CloudEvents).
+        // The holder of the token can make all of it up; an honest id may be unique for one tenant only (CloudEvents).
         if proves_sender_only {
             for field in &plan.tenant {
                 if let Found::Text(text) = scene.read(field) {
@@ -174,7 +174,7 @@ fn identity(
         return Ok((IdentityKind::None, None));
     }
     let kind = match plan.kind_of_body() {
-        // The operator says that this id tells its events apart: an equal one is a duplicate, another one a repeat.
+        // The operator says that this id distinguishes its events: an equal one is a duplicate, another one a repeat.
         IdentityKind::Doorbell if plan.names_id && id.is_some() => IdentityKind::UniqueBody,
         kind => kind,
     };

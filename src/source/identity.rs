@@ -17,7 +17,7 @@ pub struct DeliveryIdentity {
     pub doorbell: Option<DeliveryKey>,
     /// `Hookward-Delivery`.
     pub delivery: Arc<str>,
-    /// The values that tell this attempt from others with the same key.
+    /// The values that distinguish this attempt from others with the same key.
     pub values: Values,
 }
 

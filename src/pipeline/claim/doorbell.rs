@@ -1,4 +1,4 @@
-//! Forwards a doorbell: nothing tells an honest repeat from a replay, so each request is a delivery of its own.
+//! Forwards a doorbell: nothing distinguishes an honest repeat from a replay, so each request is a delivery of its own.
 
 use super::{Claimed, Hold, Marks, repeat};
 use crate::{
@@ -16,7 +16,7 @@ pub(super) async fn forward(
     content: &DeliveryKey,
     trail: &mut Trail,
 ) -> Result<Claimed, Ending> {
-    repeat::place(worker, &chosen.authentic, content, Pace::Untold, trail).await?;
+    repeat::place(worker, &chosen.authentic, content, Pace::Doorbell, trail).await?;
     trail.attempt = Some(1);
     Ok(Claimed {
         chosen,

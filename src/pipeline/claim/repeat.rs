@@ -27,7 +27,7 @@ pub(super) async fn pay(
     trail: &mut Trail,
 ) -> Result<(), Ending> {
     if !case.paid {
-        place(worker, authentic, &case.ask.key, Pace::Told, trail).await?;
+        place(worker, authentic, &case.ask.key, Pace::Repeat, trail).await?;
         case.paid = true;
     }
     Ok(())

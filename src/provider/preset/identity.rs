@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum BodyRule {
     /// No: every body carries an id or a time of its event.
     Unique,
-    /// Yes, or nobody has shown that they cannot.
+    /// Yes, or no source shows that they cannot.
     MayRepeat,
 }
 
@@ -32,9 +32,9 @@ pub enum IdentityKind {
     SignedId,
     /// The signed body carries an id or a time of its event.
     UniqueBody,
-    /// Bodies may repeat; the signed time tells their events apart.
+    /// Bodies may repeat; the signed time distinguishes their events.
     BodyAndTime,
-    /// Bodies may repeat, and no time is signed: nothing tells an honest repeat from a replay.
+    /// Bodies may repeat, and no time is signed: nothing distinguishes an honest repeat from a replay.
     Doorbell,
     /// A token proves the sender, and an id that the token does not cover names the event.
     NamedId,
