@@ -32,8 +32,8 @@ fn full(passage: &mut Passage<'_>) {
 fn every_header_that_is_set_stands_in_the_table_and_no_other() {
     let head = request("POST", "/hooks", &[]);
     let sent = composed(&head, "body", &signing(), full);
-    let set: BTreeSet<String> = sent.headers.keys().map(|name| name.as_str().to_owned()).collect();
-    assert_eq!(set, named("## Set by hookward"));
+    let stated: BTreeSet<String> = sent.headers.keys().map(|name| name.as_str().to_owned()).collect();
+    assert_eq!(stated, named("## Set by hookward"));
 }
 
 #[test]
