@@ -38,6 +38,8 @@ pub struct Label {
     pub event: u64,
     /// An attacker sent it.
     pub captured: bool,
+    /// He changed unsigned headers.
+    pub disguised: bool,
     pub reaction: Reaction,
 }
 
@@ -65,15 +67,19 @@ impl Label {
             Reaction::Stall => "stall",
             Reaction::Break => "break",
         };
-        format!("{} {} {} {reaction}", self.content, self.event, u8::from(self.captured))
+        let sent_by = u8::from(self.captured) + u8::from(self.disguised);
+        format!("{} {} {sent_by} {reaction}", self.content, self.event)
     }
 
     fn read(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
+        let (content, event) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let sent_by: u8 = words.next()?.parse().ok()?;
         Some(Self {
-            content: words.next()?.parse().ok()?,
-            event: words.next()?.parse().ok()?,
-            captured: words.next()? == "1",
+            content,
+            event,
+            captured: sent_by > 0,
+            disguised: sent_by > 1,
             reaction: match words.next()? {
                 "succeed" => Reaction::Succeed,
                 "fail" => Reaction::Fail,

@@ -70,6 +70,7 @@ async fn tell(stage: &Stage, sender: &Sender, group: &Group, event: &Event, hear
         content: event.content,
         event: event.number,
         captured: false,
+        disguised: false,
         reaction,
     };
     let mut told = Told {
@@ -168,6 +169,7 @@ async fn attack(stage: &Stage, sender: &Sender, event: &Event, letter: &Letter, 
             content: event.content,
             event: event.number,
             captured: true,
+            disguised: false,
             reaction: attack.reaction,
         };
         repeat(stage, sender, letter, label, attack, heard).await;
@@ -188,6 +190,7 @@ fn disguised(sender: &Sender, letter: &Letter, mut label: Label, attack: &Attack
     let Disguise::Labels { id, topic, tenant } = &attack.disguise else {
         return (letter, label);
     };
+    label.disguised = true;
     let mut forged = 0;
     let mut set = |name: &HeaderName, value: &str| {
         // The event's name is part of no key.
