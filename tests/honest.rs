@@ -99,6 +99,7 @@ fn every_honest_event_arrives_and_every_repeat_is_marked(redis: bool, few: u64) 
         "captured requests at the app: {} marked, {} in place of an honest attempt; their answers: {attacks:?}",
         verdict.captured_marked, verdict.captured_first
     );
+    println!("outrun by a forged copy {}", verdict.outrun);
     println!(
         "lost {}, unmarked {}, acknowledged without a success {}, never acknowledged {} {:?}, disturbed {}",
         verdict.lost, verdict.unmarked, verdict.false_acks, verdict.unacknowledged, verdict.refusals, verdict.disturbed

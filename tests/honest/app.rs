@@ -38,6 +38,8 @@ pub struct Label {
     pub event: u64,
     /// An attacker sent it.
     pub captured: bool,
+    /// He changed unsigned headers.
+    pub disguised: bool,
     pub reaction: Reaction,
 }
 
@@ -50,6 +52,7 @@ pub struct Received {
     pub answered: Option<u64>,
     pub source: String,
     pub delivery: String,
+    pub topic: Option<String>,
     pub attempt: u64,
     pub repeat: Option<String>,
     pub duplicate: bool,
@@ -64,15 +67,19 @@ impl Label {
             Reaction::Stall => "stall",
             Reaction::Break => "break",
         };
-        format!("{} {} {} {reaction}", self.content, self.event, u8::from(self.captured))
+        let sent_by = u8::from(self.captured) + u8::from(self.disguised);
+        format!("{} {} {sent_by} {reaction}", self.content, self.event)
     }
 
     fn read(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
+        let (content, event) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let sent_by: u8 = words.next()?.parse().ok()?;
         Some(Self {
-            content: words.next()?.parse().ok()?,
-            event: words.next()?.parse().ok()?,
-            captured: words.next()? == "1",
+            content,
+            event,
+            captured: sent_by > 0,
+            disguised: sent_by > 1,
             reaction: match words.next()? {
                 "succeed" => Reaction::Succeed,
                 "fail" => Reaction::Fail,
@@ -190,6 +197,7 @@ fn received(headers: &HeaderMap, arrived: u64) -> Option<Received> {
         answered: None,
         source: text("hookward-source")?,
         delivery: text("hookward-delivery")?,
+        topic: text("hookward-event"),
         attempt: text("hookward-attempt")?.parse().ok()?,
         repeat: text("hookward-repeat"),
         duplicate: headers.contains_key("hookward-duplicate"),

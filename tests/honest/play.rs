@@ -23,6 +23,7 @@ pub const MADE_UP: u64 = 1 << 61;
 pub struct Told {
     pub event: u64,
     pub content: u64,
+    pub topic: Option<String>,
     pub alias: bool,
     pub sender: usize,
     pub acknowledged: bool,
@@ -69,11 +70,13 @@ async fn tell(stage: &Stage, sender: &Sender, group: &Group, event: &Event, hear
         content: event.content,
         event: event.number,
         captured: false,
+        disguised: false,
         reaction,
     };
     let mut told = Told {
         event: event.number,
         content: event.content,
+        topic: event.topic.clone(),
         alias: event.alias,
         sender: group.sender,
         acknowledged: false,
@@ -166,6 +169,7 @@ async fn attack(stage: &Stage, sender: &Sender, event: &Event, letter: &Letter, 
             content: event.content,
             event: event.number,
             captured: true,
+            disguised: false,
             reaction: attack.reaction,
         };
         repeat(stage, sender, letter, label, attack, heard).await;
@@ -186,9 +190,12 @@ fn disguised(sender: &Sender, letter: &Letter, mut label: Label, attack: &Attack
     let Disguise::Labels { id, topic, tenant } = &attack.disguise else {
         return (letter, label);
     };
+    label.disguised = true;
     let mut forged = 0;
     let mut set = |name: &HeaderName, value: &str| {
-        forged += value.bytes().chain(name.as_str().bytes()).map(u64::from).sum::<u64>();
+        // The event's name is part of no key.
+        let counts = sender.unsigned.event.as_ref() != Some(name);
+        forged += u64::from(counts) * value.bytes().chain(name.as_str().bytes()).map(u64::from).sum::<u64>();
         for (known, held) in &mut letter.headers {
             if known == name {
                 *held = Bytes::copy_from_slice(value.as_bytes());

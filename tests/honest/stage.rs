@@ -168,7 +168,7 @@ impl Running {
         let mut yaml = format!(
             "version: 1\nlisten: 127.0.0.1:0\nhealth: 127.0.0.1:0\nadmin: 127.0.0.1:0\n\
              upstream: {{url: \"http://{}\", timeout: {TIMEOUT}}}\nclient_ip: {{trust: [127.0.0.0/8]}}\n\
-             limits: {{workers: 2}}\ndefaults: {{rate_limit: off}}\n",
+             limits: {{workers: 2, ledger_entries: 1000000}}\ndefaults: {{rate_limit: off}}\n",
             app.address
         );
         if let Some(redis) = redis {

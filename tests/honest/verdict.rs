@@ -33,6 +33,8 @@ pub struct Verdict {
     pub unacknowledged: u64,
     pub disturbed: u64,
     pub lost: u64,
+    /// Events that are refused because a forged copy came first.
+    pub outrun: u64,
     pub unmarked: u64,
     pub false_acks: u64,
     pub described: Vec<String>,
@@ -107,7 +109,16 @@ impl Verdict {
             self.events += 1;
             let alone = content.told.iter().filter(|told| !told.alias).count() == 1;
             let reached = by_event.contains(&told.event) || (told.alias || alone) && !content.received.is_empty();
-            if !reached {
+            // Of one content under several topics a subscription to the same topic, or a forged one, is the same event.
+            let same_topic = |received: &Received| told.topic.is_some() && received.topic == told.topic;
+            let reached = reached || senders[told.sender].several_topics && content.received.iter().any(same_topic);
+            // A forged copy that was delivered before the honest attempt arrived: only an attacker on the way can do that, who
+            // could as well drop the honest one.
+            let first = content.received.iter().min_by_key(|received| received.arrived);
+            let outrun = first.is_some_and(|first| first.label.disguised && first.label.reaction == Reaction::Succeed);
+            if !reached && outrun {
+                self.outrun += 1;
+            } else if !reached {
                 self.lost += 1;
                 let name = &senders[told.sender].name;
                 self.describe(
@@ -249,12 +260,14 @@ mod tests {
                 content: 1,
                 event: 1,
                 captured: arrived > 0,
+                disguised: false,
                 reaction,
             },
             arrived,
             answered: Some(arrived),
             source: "github".to_owned(),
             delivery: delivery.to_owned(),
+            topic: None,
             attempt,
             repeat: repeat.map(str::to_owned),
             duplicate: false,
@@ -315,6 +328,7 @@ mod tests {
         let told = |event| Told {
             event,
             content: event,
+            topic: None,
             alias: false,
             sender,
             acknowledged: true,
