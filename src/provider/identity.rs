@@ -6,7 +6,7 @@ use super::{
     message,
     pick::Picks,
     plan::{Id, Plan, Role},
-    preset::{BodyRule, Covers, IdentityKind},
+    preset::{BodyRule, Covers, IdentityKind, NewId},
     verify::{Matched, Proof},
 };
 use crate::event::{EventName, IdDigest, Identity, IdentityHasher, LabelDigest, UnsignedValues};
@@ -48,7 +48,13 @@ pub fn evidence(
     let id = first_id(plan, scene)?;
     let events = events(plan, scene)?;
     let (kind, identity) = identity(plan, proof, scene, id.as_ref(), digest)?;
-    let unsigned = unsigned(plan, scene, id.as_ref())?;
+    let repeatable =
+        kind == IdentityKind::UniqueBody && (plan.body == BodyRule::MayRepeat || plan.repeatable.holds(scene.json));
+    let mut unsigned = unsigned(plan, scene, id.as_ref())?;
+    if plan.new_id == NewId::Duplicate && !repeatable {
+        // One id for each subscription: a new id is a duplicate, so it distinguishes nothing.
+        unsigned.id = None;
+    }
     let id = id
         .filter(|(id, text)| is_printable(text) && !id.field.is_of_a_batch())
         .and_then(|(id, text)| {
@@ -67,8 +73,7 @@ pub fn evidence(
         identity,
         unsigned,
         mac: proof.mac.as_ref().map(Matched::digest),
-        repeatable: kind == IdentityKind::UniqueBody
-            && (plan.body == BodyRule::MayRepeat || plan.repeatable.holds(scene.json)),
+        repeatable,
         _seal: Seal,
     })
 }

@@ -14,7 +14,7 @@ use super::{
     key_url::KeyUrl,
     message::Message,
     pick::Pointers,
-    preset::{Algorithm, BodyRule, Covers, Digested, Encoded, IdentityKind, KeyRule, Unit, Unless},
+    preset::{Algorithm, BodyRule, Covers, Digested, Encoded, IdentityKind, KeyRule, NewId, Unit, Unless},
     signature::Signature,
     template::{Piece, Template},
     url::PublicUrl,
@@ -54,6 +54,8 @@ pub struct Plan {
     pub id: Vec<Id>,
     /// The source itself names the id.
     pub names_id: bool,
+    /// The answer to delivered content that bears a new unsigned id.
+    pub new_id: NewId,
     pub event: Vec<Field>,
     /// The signature covers every place of the event.
     pub event_signed: bool,

@@ -176,7 +176,7 @@ fn a_captured_request_is_not_delivered_again_under_other_unsigned_headers() {
         sidecar.send(&shopify("orders/create", "w-1", "a.example")).outcome(),
         "delivered"
     );
-    let elsewhere = sidecar.send(&shopify("orders/updated", "w-1", "b.example"));
+    let elsewhere = sidecar.send(&shopify("orders/create", "w-1", "b.example"));
     assert_eq!(elsewhere.outcome(), "conflict", "another shop");
     assert_eq!(app.seen().len(), 2);
 }
@@ -323,4 +323,20 @@ fn a_redelivery_keeps_its_name_and_says_that_it_is_one() {
     );
     let again = header(&seen, "hookward-delivery");
     assert_eq!((again[2], again[3]), (again[0], again[1]));
+}
+
+/// A captured copy of a failed attempt is delivered under a forged tenant: the honest topics of the content are not lost.
+#[test]
+fn a_forged_tenant_takes_no_topic_from_the_honest_one() {
+    let (app, sidecar) = stand();
+    app.script([Script::status(500)]);
+    let send = |topic, id, shop| sidecar.send(&shopify(topic, id, shop));
+    assert_eq!(send("orders/create", "w-1", "a.example").outcome(), "upstream_failed");
+    assert_eq!(send("orders/create", "w-9", "forged.example").outcome(), "delivered");
+    // It came before the delivery, and nobody has had it.
+    assert_eq!(send("orders/create", "w-1", "a.example").outcome(), "delivered");
+    assert_eq!(send("orders/updated", "w-2", "a.example").outcome(), "delivered");
+    assert_eq!(send("orders/updated", "w-2", "a.example").outcome(), "duplicate");
+    let marks = [None, None, Some("true"), Some("true")];
+    assert_eq!(header(&app.seen(), "hookward-repeat"), marks);
 }

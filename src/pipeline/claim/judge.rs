@@ -96,14 +96,14 @@ pub(super) fn beside(authentic: &Authentic, case: &Case) -> Option<usize> {
     (repeats && lost).then_some(if by_time { MAX_TIMES } else { MAX_VALUES })
 }
 
-/// One content under several topics: the event's name is new and listed exactly, and few were delivered so far.
+/// One content under several topics: the event's name is new and listed exactly, and few were delivered so far. The tenant
+/// does not decide: a forged copy may have been the delivered one, and the honest topic must not be lost by it.
 fn is_new_topic(authentic: &Authentic, case: &Case, seen: &Seen) -> bool {
     let (Values::Unsigned(had), Values::Unsigned(has)) = (&seen.values, &case.ask.values) else {
         return false;
     };
     authentic.source.provider.facts().new_event == NewEvent::Deliver
         && had.event != has.event
-        && had.tenant == has.tenant
         && seen.repeats < MAX_VALUES
         && names_exactly(&authentic.source, authentic)
 }

@@ -116,6 +116,7 @@ impl<'a> Draft<'a> {
             key_url,
             id,
             names_id: self.options.id.is_some(),
+            new_id: self.preset.on_new_id,
             event,
             event_signed,
             action,
